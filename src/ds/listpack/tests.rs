@@ -1,0 +1,236 @@
+//! Tests of the listpack: fixed images, and a model against `Vec`.
+
+use super::*;
+use proptest::prelude::*;
+
+fn texts(list: &Listpack) -> Vec<Vec<u8>> {
+    list.iter().map(|element| element.to_vec()).collect()
+}
+
+/// The image is valid and both directions agree with the model.
+fn check(list: &Listpack, model: &[Vec<u8>]) {
+    assert_eq!(validate(list.as_bytes()), Some(()));
+    assert_eq!(texts(list), model);
+    let backwards: Vec<_> = list.iter_rev().map(|element| element.to_vec()).collect();
+    assert!(backwards.iter().eq(model.iter().rev()));
+    assert_eq!(list.len(), model.len());
+    assert_eq!(list.is_empty(), model.is_empty());
+}
+
+#[test]
+fn integer_encodings_round_trip_at_their_bounds() {
+    let edges = [0, 127, 128, 4095, 4096, 32767, 32768, 8_388_607, 8_388_608, 2_147_483_647];
+    let mut values = vec![i64::MAX, i64::MIN, 2_147_483_648, -2_147_483_649];
+    values.extend(edges.iter().flat_map(|&edge| [edge, -edge, -edge - 1]));
+    let list: Listpack = values.iter().copied().collect();
+    assert!(list.iter().eq(values.iter().map(|&value| Element::Int(value))));
+    check(&list, &values.iter().map(|value| value.to_string().into_bytes()).collect::<Vec<_>>());
+}
+
+#[test]
+fn string_encodings_round_trip_at_their_bounds() {
+    let lengths = [0, 1, 63, 64, 125, 126, 127, 128, 4095, 4096, 16_376, 16_377, 16_378, 16_379];
+    let far = [2_097_140, 2_097_145, 2_097_146, 2_097_147];
+    let model: Vec<_> = lengths.iter().chain(&far).map(|&len| vec![b'x'; len]).collect();
+    let list: Listpack = model.iter().map(Vec::as_slice).collect();
+    check(&list, &model);
+}
+
+#[test]
+fn only_canonical_integers_become_integers() {
+    for text in [&b"+1"[..], b"01", b"-0", b" 1", b"1 ", b"1.0", b"9223372036854775808", b""] {
+        assert_eq!(Element::classify(text), Element::Str(text));
+    }
+    assert_eq!(Element::classify(b"-9223372036854775808"), Element::Int(i64::MIN));
+}
+
+#[test]
+fn corrupt_images_are_refused() {
+    let list: Listpack = [&b"hello"[..], b"1000", b"99999999999", b""].into_iter().collect();
+    let good = list.as_bytes().to_vec();
+    assert!(Listpack::from_bytes(good.clone()).is_ok());
+    for len in 0..good.len() {
+        assert_eq!(Listpack::from_bytes(good[..len].to_vec()), Err(CorruptListpack));
+    }
+    // Every byte of this structure but the payloads is checked; payloads may be anything.
+    for at in (0..HEADER).chain([HEADER, HEADER + 6, good.len() - 1]) {
+        let mut bad = good.clone();
+        bad[at] ^= 0x41;
+        assert_eq!(Listpack::from_bytes(bad), Err(CorruptListpack), "byte {at}");
+    }
+}
+
+#[test]
+fn more_than_65534_entries_lose_their_count() {
+    let mut list: Listpack = (0..65_534i64).map(|value| value % 100).collect();
+    assert_eq!(list.header_count(), 65_534);
+    list.push_back_int(1);
+    list.push_back_int(2);
+    assert_eq!((list.header_count(), list.len()), (UNKNOWN_COUNT, 65_536));
+    let tail = list.split_off(65_530);
+    assert_eq!((tail.len(), list.len()), (6, 65_530));
+    let mut copy = list.clone();
+    copy.append(&tail);
+    assert_eq!(copy.len(), 65_536);
+    assert_eq!(copy.get_at(-1), Some(Element::Int(2)));
+}
+
+#[test]
+fn size_limits() {
+    let list: Listpack = [b"abc".as_slice()].into_iter().collect();
+    assert_eq!(list.byte_len(), 7 + Listpack::encoded_len(b"abc"));
+    assert!(list.fits(10, 22) && !list.fits(11, 22));
+    assert!(!list.fits(MAX_BYTES, usize::MAX) && !list.fits(usize::MAX, usize::MAX));
+}
+
+#[test]
+fn spare_memory_is_modest() {
+    let mut list = Listpack::new();
+    for value in 0..2000i64 {
+        list.push_back(value.to_string().repeat(3).as_bytes());
+        assert!(list.capacity() <= list.byte_len() * 9 / 8 + 16);
+    }
+    list.remove_range_at(0, 1900);
+    assert!(list.capacity() <= list.byte_len() * 2 + 64);
+}
+
+#[test]
+fn pairs_are_found_and_edited() {
+    let mut list = Listpack::new();
+    list.push_pair(&b"a"[..], &b"b"[..]);
+    list.push_pair(&b"b"[..], 5);
+    let (field, value) = list.find_pair(b"b").unwrap();
+    assert_eq!((list.get(field), list.get(value)), (Element::Str(b"b"), Element::Int(5)));
+    assert_eq!(list.find_pair(b"5"), None);
+    list.insert_pair_before(field, 7, 8);
+    assert_eq!(texts(&list), [&b"a"[..], b"b", b"7", b"8", b"b", b"5"]);
+    assert_eq!(list.pairs().count(), 3);
+    let (field, _) = list.find_pair(b"7").unwrap();
+    let after = list.remove_pair(field).unwrap();
+    assert!(list.get(after).eq_bytes(b"b"));
+    let (field, _) = list.find_pair(b"b").unwrap();
+    assert_eq!(list.remove_pair(field), None);
+}
+
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        any::<i64>().prop_map(|value| value.to_string().into_bytes()),
+        (-5000i64..5000).prop_map(|value| value.to_string().into_bytes()),
+        proptest::collection::vec(any::<u8>(), 0..8),
+        (0usize..5000).prop_map(|len| vec![b'x'; len]),
+    ]
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Back(Vec<u8>),
+    Front(Vec<u8>),
+    Before(usize, Vec<u8>),
+    After(usize, Vec<u8>),
+    Replace(usize, Vec<u8>),
+    Remove(usize, usize),
+    Split(usize),
+    AppendSelf,
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let at = any::<proptest::sample::Index>().prop_map(|index| index.index(1000));
+    prop_oneof![
+        4 => text().prop_map(Edit::Back),
+        2 => text().prop_map(Edit::Front),
+        2 => (at.clone(), text()).prop_map(|(at, text)| Edit::Before(at, text)),
+        2 => (at.clone(), text()).prop_map(|(at, text)| Edit::After(at, text)),
+        2 => (at.clone(), text()).prop_map(|(at, text)| Edit::Replace(at, text)),
+        2 => (at.clone(), 0usize..4).prop_map(|(at, count)| Edit::Remove(at, count)),
+        1 => at.prop_map(Edit::Split),
+        1 => Just(Edit::AppendSelf),
+    ]
+}
+
+fn apply(list: &mut Listpack, model: &mut Vec<Vec<u8>>, edit: Edit) {
+    let pick = |at: usize, list: &Listpack| {
+        let index = at % list.len().max(1);
+        list.seek(index as i64).map(|pos| (index, pos))
+    };
+    match edit {
+        Edit::Back(text) => {
+            list.push_back(&*text);
+            model.push(text);
+        }
+        Edit::Front(text) => {
+            list.push_front(&*text);
+            model.insert(0, text);
+        }
+        Edit::Before(at, text) => {
+            let Some((index, pos)) = pick(at, list) else { return };
+            let pos = list.insert_before(pos, &*text);
+            assert!(list.get(pos).eq_bytes(&text));
+            model.insert(index, text);
+        }
+        Edit::After(at, text) => {
+            let Some((index, pos)) = pick(at, list) else { return };
+            let pos = list.insert_after(pos, &*text);
+            assert!(list.get(pos).eq_bytes(&text));
+            model.insert(index + 1, text);
+        }
+        Edit::Replace(at, text) => {
+            let Some((index, pos)) = pick(at, list) else { return };
+            assert_eq!(list.replace(pos, &*text), pos);
+            model[index] = text;
+        }
+        Edit::Remove(at, count) => {
+            let Some((index, pos)) = pick(at, list) else { return };
+            let next = list.remove_range(pos, count);
+            model.drain(index..model.len().min(index + count));
+            assert_eq!(next.map(|pos| list.get(pos).to_vec()).as_ref(), model.get(index));
+        }
+        Edit::Split(at) => {
+            let index = at % (list.len() + 1);
+            let tail = list.split_off(index);
+            check(&tail, &model.split_off(index));
+        }
+        Edit::AppendSelf if model.len() < 100 => {
+            list.append(&list.clone());
+            model.extend_from_within(..);
+        }
+        Edit::AppendSelf => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn edits_agree_with_a_vec(edits in proptest::collection::vec(edit(), 0..60)) {
+        let (mut list, mut model) = (Listpack::new(), Vec::new());
+        for edit in edits {
+            apply(&mut list, &mut model, edit);
+            check(&list, &model);
+        }
+    }
+
+    #[test]
+    fn find_and_seek_agree_with_a_vec(model in proptest::collection::vec("[0-2a]{1,2}", 1..30),
+                                      needle in "[0-2a]{1,2}", skip in 0usize..3, index in -35i64..35) {
+        let list: Listpack = model.iter().map(|text| text.as_bytes()).collect();
+        let found = list.find(list.first().unwrap(), needle.as_bytes(), skip);
+        let expected = model.iter().step_by(skip + 1).position(|text| *text == needle);
+        prop_assert_eq!(found, expected.and_then(|at| list.seek((at * (skip + 1)) as i64)));
+        let wanted = if index < 0 { model.len() as i64 + index } else { index };
+        let wanted = usize::try_from(wanted).ok().and_then(|at| model.get(at));
+        prop_assert_eq!(list.get_at(index).map(|e| e.to_vec()), wanted.map(|t| t.clone().into_bytes()));
+    }
+
+    #[test]
+    fn arbitrary_images_never_panic(mut image in proptest::collection::vec(any::<u8>(), 0..60)) {
+        if image.len() >= 7 {
+            let (len, last) = (image.len() as u32, image.len() - 1);
+            image[..4].copy_from_slice(&len.to_le_bytes());
+            image[4..6].copy_from_slice(&[255, 255]);
+            image[last] = 255;
+        }
+        if let Ok(list) = Listpack::from_bytes(image) {
+            prop_assert_eq!(list.iter().count(), list.iter_rev().count());
+        }
+    }
+}
