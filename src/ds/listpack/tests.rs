@@ -17,6 +17,23 @@ fn check(list: &Listpack, model: &[Vec<u8>]) {
     assert_eq!(list.is_empty(), model.is_empty());
 }
 
+/// Images that redis-server 7.0.15 wrote (`DUMP` of lists with these elements).
+#[test]
+fn images_are_as_redis_writes_them() {
+    let hex = |list: &Listpack| {
+        list.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let list: Listpack =
+        [&b"hello"[..], b"1000", b"-1", b"70000", b"99999999999"].into_iter().collect();
+    assert_eq!(
+        hex(&list),
+        "2300000005008568656c6c6f06c3e802dfff02f270110104f4ffe776481700000009ff"
+    );
+    let list: Listpack = [&[b'x'; 64][..], b"-5000", b"8388608"].into_iter().collect();
+    let text = "78".repeat(64);
+    assert_eq!(hex(&list), format!("540000000300e040{text}42f178ec03f30000800005ff"));
+}
+
 #[test]
 fn integer_encodings_round_trip_at_their_bounds() {
     let edges = [0, 127, 128, 4095, 4096, 32767, 32768, 8_388_607, 8_388_608, 2_147_483_647];
