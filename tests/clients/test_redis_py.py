@@ -5,6 +5,7 @@ import time
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     DataError,
@@ -14,6 +15,7 @@ from redis.exceptions import (
     ResponseError,
     WatchError,
 )
+from redis.retry import Retry
 
 from harness import eventually
 
@@ -93,9 +95,10 @@ def test_wrong_password_is_an_authentication_error(clean):
     with clean.client() as admin:
         admin.config_set("requirepass", "secret")
         try:
-            with clean.client(password="wrong") as client, pytest.raises(AuthenticationError):
+            once = Retry(NoBackoff(), 0)
+            with clean.client(password="wrong", retry=once) as client, pytest.raises(AuthenticationError):
                 client.ping()
-            with clean.client() as client, pytest.raises(AuthenticationError):
+            with clean.client(retry=once) as client, pytest.raises(AuthenticationError):
                 client.ping()
             with clean.client(password="secret") as client:
                 assert client.ping()
