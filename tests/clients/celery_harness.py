@@ -59,7 +59,10 @@ class Process:
         try:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGTERM)
-                self.process.wait(timeout=20)
+                try:
+                    self.process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    raise AssertionError(f"{self.name} did not end on SIGTERM:\n{self.text()[-3000:]}") from None
         finally:
             self.kill()
 
