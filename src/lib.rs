@@ -1,1 +1,15 @@
-//! x
+//! Rhubarb: a Redis-protocol compatible in-memory data store.
+//!
+//! The modules are layers; each imports only those above it in this list. ARCHITECTURE.md tells
+//! how they work together, and `tests/layers.rs` holds the rule.
+
+pub mod util;
+
+pub mod ds;
+
+pub mod resp;
+pub mod spec;
+
+pub mod value;
+
+pub mod keyspace;

@@ -1,0 +1,187 @@
+//! One database: the table of its entries and the index of their deadlines, kept in step.
+//!
+//! Owns the rule that each volatile key stands in the index once, with the deadline its entry has.
+//! Never looks at the clock: callers pass the time.
+
+use crate::ds::dict::{Dict, Keyed, Seed};
+use crate::keyspace::entry::Entry;
+use crate::keyspace::expiry::{ExpiryIndex, HASH_BITS};
+use crate::util::seed;
+
+/// The entries of a database at one moment. Taking one is cheap; holding one copies what changes.
+pub type Snapshot = Dict<Entry>;
+
+/// A database.
+#[derive(Clone)]
+pub struct Db {
+    dict: Dict<Entry>,
+    expiry: ExpiryIndex,
+}
+
+impl Default for Db {
+    fn default() -> Self {
+        let (a, b) = seed::hash_seed();
+        Self { dict: Dict::new(Seed(a, b)), expiry: ExpiryIndex::default() }
+    }
+}
+
+impl Db {
+    /// An empty database.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of keys, those that are due and not yet deleted included.
+    pub fn len(&self) -> usize {
+        self.dict.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.dict.is_empty()
+    }
+
+    /// Number of keys with a deadline.
+    pub fn volatile_len(&self) -> usize {
+        self.expiry.len()
+    }
+
+    /// The mean deadline of the volatile keys, in Unix milliseconds.
+    pub fn mean_deadline(&self) -> Option<i64> {
+        self.expiry.mean()
+    }
+
+    /// The hash that the `_hashed` methods take.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.dict.hash(key)
+    }
+
+    /// Brings the place of a key into the processor's cache.
+    pub fn prefetch(&self, hash: u64) -> usize {
+        self.dict.prefetch(hash)
+    }
+
+    /// The entry of a key, be it due or not.
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Option<&Entry> {
+        self.dict.get(key)
+    }
+
+    /// As [`get`](Self::get), with the key's hash known.
+    #[inline]
+    pub fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        self.dict.get_hashed(hash, key)
+    }
+
+    /// The entry of a key, to change its value; its deadline must stay.
+    #[inline]
+    pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        self.dict.get_mut(key)
+    }
+
+    /// As [`get_mut`](Self::get_mut), with the key's hash known.
+    #[inline]
+    pub fn get_mut_hashed(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        self.dict.get_mut_hashed(hash, key)
+    }
+
+    /// Whether there is such a key, be it due or not.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.dict.contains(key)
+    }
+
+    /// Puts an entry in, and returns the one it replaces.
+    pub fn put(&mut self, entry: Entry) -> Option<Entry> {
+        let hash = self.dict.hash(entry.key());
+        self.put_hashed(hash, entry)
+    }
+
+    /// As [`put`](Self::put), with the key's hash known.
+    pub fn put_hashed(&mut self, hash: u64, entry: Entry) -> Option<Entry> {
+        let deadline = entry.deadline();
+        let old = self.dict.insert_hashed(hash, entry);
+        self.reindex(hash, old.as_ref().and_then(Entry::deadline), deadline);
+        old
+    }
+
+    /// Takes a key out.
+    pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        let hash = self.dict.hash(key);
+        let entry = self.dict.remove_hashed(hash, key)?;
+        self.reindex(hash, entry.deadline(), None);
+        Some(entry)
+    }
+
+    /// Sets or clears the deadline of a key; says whether there is such a key.
+    pub fn set_deadline(&mut self, key: &[u8], deadline: Option<i64>) -> bool {
+        let hash = self.dict.hash(key);
+        let Some(entry) = self.dict.get_mut_hashed(hash, key) else { return false };
+        let old = entry.deadline();
+        entry.set_deadline(deadline);
+        self.reindex(hash, old, deadline);
+        true
+    }
+
+    fn reindex(&mut self, hash: u64, old: Option<i64>, new: Option<i64>) {
+        if old == new {
+            return;
+        }
+        if let Some(old) = old {
+            self.expiry.remove(old, hash);
+        }
+        if let Some(new) = new {
+            self.expiry.insert(new, hash);
+        }
+    }
+
+    /// The earliest deadline, in Unix milliseconds.
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.expiry.first().map(|(deadline, _)| deadline)
+    }
+
+    /// A key whose deadline is before `now_ms`, if one is; the earliest comes first.
+    pub fn next_due(&mut self, now_ms: i64) -> Option<Box<[u8]>> {
+        loop {
+            let (deadline, hash) =
+                self.expiry.first().filter(|&(deadline, _)| deadline < now_ms)?;
+            debug_assert!(hash < 1 << HASH_BITS);
+            let due = |entry: &&Entry| entry.deadline() == Some(deadline);
+            match self.dict.matching_prefix(hash).find(due) {
+                Some(entry) => return Some(entry.key().into()),
+                // Index and table are kept in step; a stray item must not stop the others.
+                None => self.expiry.pop_first(),
+            }
+        }
+    }
+
+    /// Iterates as `SCAN` does; see [`Dict::scan`].
+    pub fn scan(&self, cursor: u64, count: usize, emit: impl FnMut(&Entry)) -> u64 {
+        self.dict.scan(cursor, count, emit)
+    }
+
+    /// A fair random entry.
+    pub fn random(&self, rng: &mut fastrand::Rng) -> Option<&Entry> {
+        self.dict.random(rng)
+    }
+
+    /// All entries.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.dict.iter()
+    }
+
+    /// The entries as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.dict.clone()
+    }
+
+    /// Bytes of the table and of the index, without the entries.
+    pub fn overhead_bytes(&self) -> (usize, usize) {
+        (self.dict.heap_bytes(), self.expiry.heap_bytes())
+    }
+
+    /// Counters of the table, for `DEBUG HTSTATS`.
+    pub fn table_stats(&self) -> crate::ds::dict::DictStats {
+        self.dict.stats()
+    }
+}

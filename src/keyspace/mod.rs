@@ -1,0 +1,11 @@
+//! Databases: keys, values, deadlines. A database is a value: its clone is a snapshot.
+//!
+//! Owns what stands where and when it is due. Never decides to expire, notifies nobody, counts no
+//! statistics: the server does.
+
+pub mod db;
+pub mod entry;
+pub mod expiry;
+
+pub use db::{Db, Snapshot};
+pub use entry::{Entry, StrView};

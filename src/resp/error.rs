@@ -1,0 +1,122 @@
+//! Error replies: one type, and every text in one place.
+//!
+//! Owns the exact bytes of each error a client can get. Never decides when an error applies, and
+//! never lets client input break the line: what is quoted in a text is cleaned on writing.
+
+use std::fmt;
+
+/// Makes the fixed texts: one variant, one text, one `match`.
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// An error reply. Its text (without the leading `-`) is what [`fmt::Display`] prints.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Error {
+            $(#[doc = $text] $(#[$doc])* $name,)*
+            /// Wrong number of arguments for the named command (`get`, or `client|kill`).
+            WrongArity(Box<str>),
+            /// An invalid expire time in the named command.
+            InvalidExpire(&'static str),
+            /// Any other text: code first, such as `ERR something is wrong`.
+            Other(Box<str>),
+        }
+
+        impl Error {
+            fn fixed(&self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name => Some($text),)*
+                    Self::WrongArity(_) | Self::InvalidExpire(_) | Self::Other(_) => None,
+                }
+            }
+        }
+    };
+}
+
+errors! {
+    WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+    Syntax => "ERR syntax error",
+    NotInteger => "ERR value is not an integer or out of range",
+    NotFloat => "ERR value is not a valid float",
+    NotPositive => "ERR value is out of range, must be positive",
+    OutOfRange => "ERR value is out of range",
+    Overflow => "ERR increment or decrement would overflow",
+    DecrOverflow => "ERR decrement would overflow",
+    NanOrInfinity => "ERR increment would produce NaN or Infinity",
+    NoSuchKey => "ERR no such key",
+    SameObject => "ERR source and destination objects are the same",
+    IndexOutOfRange => "ERR index out of range",
+    OffsetOutOfRange => "ERR offset is out of range",
+    StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+    InvalidDb => "ERR invalid DB index",
+    DbOutOfRange => "ERR DB index is out of range",
+    InvalidCursor => "ERR invalid cursor",
+    TimeoutNotFloat => "ERR timeout is not a float or out of range",
+    TimeoutNotInteger => "ERR timeout is not an integer or out of range",
+    TimeoutNegative => "ERR timeout is negative",
+    TimeoutOutOfRange => "ERR timeout is out of range",
+    NumKeysPositive => "ERR numkeys should be greater than 0",
+    NumKeysNegative => "ERR Number of keys can't be negative",
+    NumKeysTooMany => "ERR Number of keys can't be greater than number of args",
+    NoAuth => "NOAUTH Authentication required.",
+    NoAuthMultibulk => "ERR Protocol error: unauthenticated multibulk length",
+    NoAuthBulk => "ERR Protocol error: unauthenticated bulk length",
+    WrongPass => "WRONGPASS invalid username-password pair or user is disabled.",
+    AuthNoPassword => "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+    NoProto => "NOPROTO unsupported protocol version",
+    ProtocolVersion => "ERR Protocol version is not an integer or out of range",
+    ExecAbort => "EXECABORT Transaction discarded because of previous errors.",
+    ExecWithoutMulti => "ERR EXEC without MULTI",
+    DiscardWithoutMulti => "ERR DISCARD without MULTI",
+    NestedMulti => "ERR MULTI calls can not be nested",
+    WatchInMulti => "ERR WATCH inside MULTI is not allowed",
+    CommandInMulti => "ERR Command not allowed inside a transaction",
+    BusyScript => "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    NoScript => "NOSCRIPT No matching script. Please use EVAL.",
+    NotBusy => "NOTBUSY No scripts in execution right now.",
+    Unkillable => "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+    NotFromScript => "ERR This Redis command is not allowed from script",
+    Oom => "OOM command not allowed when used memory > 'maxmemory'.",
+    Loading => "LOADING Redis is loading the dataset in memory",
+    MaxClients => "ERR max number of clients reached",
+    UnblockedByClient => "UNBLOCKED client unblocked via CLIENT UNBLOCK",
+    UnblockedKeyGone => "UNBLOCKED the stream key no longer exists",
+    NotLfu => "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+    IsLfu => "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+}
+
+impl Error {
+    /// An error with a text of its own; `text` starts with its code (`ERR ...`).
+    pub fn other(text: impl Into<Box<str>>) -> Self {
+        Self::Other(text.into())
+    }
+
+    /// Wrong number of arguments for the named command.
+    pub fn wrong_arity(command: impl Into<Box<str>>) -> Self {
+        Self::WrongArity(command.into())
+    }
+
+    /// The code: the text's first word (`ERR`, `WRONGTYPE`, ...), as `INFO errorstats` counts it.
+    pub fn code(&self) -> &str {
+        let text = match self {
+            Self::Other(text) => text,
+            _ => self.fixed().unwrap_or("ERR"),
+        };
+        text.split(' ').next().unwrap_or("ERR")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongArity(command) => {
+                write!(f, "ERR wrong number of arguments for '{command}' command")
+            }
+            Self::InvalidExpire(command) => {
+                write!(f, "ERR invalid expire time in '{command}' command")
+            }
+            Self::Other(text) => f.write_str(text),
+            _ => f.write_str(self.fixed().unwrap_or("ERR")),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

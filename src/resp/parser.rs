@@ -1,0 +1,330 @@
+//! The request parser: bytes of a connection in, commands out.
+//!
+//! Owns the multibulk and inline request forms, their limits and the texts of their errors. It is
+//! incremental: a part of a command costs one look at each byte, however it trickles in. It holds
+//! no bytes: arguments are spans of the caller's buffer, whose front must stay until the command
+//! is complete. Never does I/O, never allocates by what a header claims.
+
+use std::fmt;
+
+use super::args::{ArgBuf, Args, Span};
+use crate::util::{num, split};
+
+/// The longest inline request, and the longest header line, in bytes.
+const LINE_MAX: usize = 64 * 1024;
+/// The most arguments and the longest argument before authentication.
+const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
+const UNAUTHENTICATED_BULK_MAX: i64 = 16_384;
+
+/// What a connection may send.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest argument, in bytes (`proto-max-bulk-len`).
+    pub bulk_len_max: u64,
+    /// Whether the client has authenticated; the limits are small until then.
+    pub authenticated: bool,
+}
+
+/// A request that breaks the protocol: the client gets the text and is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// A header line that never ends, or an inline request that is too long.
+    TooBigInline,
+    /// A `*` header that never ends.
+    TooBigMultibulkCount,
+    /// A `$` header that never ends.
+    TooBigBulkCount,
+    /// A `*` header with no valid number.
+    InvalidMultibulkLength,
+    /// A `$` header with no valid number, or over the limit.
+    InvalidBulkLength,
+    /// More arguments than an unauthenticated client may send.
+    UnauthenticatedMultibulk,
+    /// A longer argument than an unauthenticated client may send.
+    UnauthenticatedBulk,
+    /// An argument that doesn't begin with `$`.
+    ExpectedDollar(u8),
+    /// Quotes that don't close in an inline request.
+    UnbalancedQuotes,
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Protocol error: ")?;
+        f.write_str(match self {
+            Self::TooBigInline => "too big inline request",
+            Self::TooBigMultibulkCount => "too big mbulk count string",
+            Self::TooBigBulkCount => "too big bulk count string",
+            Self::InvalidMultibulkLength => "invalid multibulk length",
+            Self::InvalidBulkLength => "invalid bulk length",
+            Self::UnauthenticatedMultibulk => "unauthenticated multibulk length",
+            Self::UnauthenticatedBulk => "unauthenticated bulk length",
+            Self::ExpectedDollar(got) => {
+                return write!(f, "expected '$', got '{}'", char::from(*got));
+            }
+            Self::UnbalancedQuotes => "unbalanced quotes in request",
+        })
+    }
+}
+
+/// What one call of [`RequestParser::parse`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parsed {
+    /// A whole command: read it with [`RequestParser::args`], then drop `consumed` bytes.
+    Command {
+        /// Bytes of the buffer that the command took.
+        consumed: usize,
+    },
+    /// Nothing to execute (an empty line or `*0`): drop `consumed` bytes and call again.
+    Empty {
+        /// Bytes of the buffer to drop.
+        consumed: usize,
+    },
+    /// More bytes are needed.
+    Incomplete,
+}
+
+/// The state of one connection's parser, between the reads.
+#[derive(Debug, Default)]
+pub struct RequestParser {
+    /// Where the unread rest of the command begins.
+    pos: usize,
+    /// Arguments still to come; 0 between commands.
+    missing: i64,
+    /// Length of the argument whose header has been read.
+    bulk_len: Option<usize>,
+    spans: Vec<Span>,
+    /// The arguments of an inline command, whose quotes are resolved.
+    inline: Option<ArgBuf>,
+}
+
+impl RequestParser {
+    /// A parser that stands between commands.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks for the next command at the start of `buf`, which must begin with the same bytes as
+    /// in the last call if that one said [`Parsed::Incomplete`].
+    pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Parsed, ProtocolError> {
+        if self.missing == 0 {
+            self.spans.clear();
+            self.inline = None;
+            self.pos = 0;
+            match buf.first() {
+                None => return Ok(Parsed::Incomplete),
+                Some(b'*') => match self.multibulk_header(buf, limits)? {
+                    Parsed::Command { .. } => {}
+                    other => return Ok(other),
+                },
+                Some(_) => return self.inline(buf),
+            }
+        }
+        self.multibulk(buf, limits)
+    }
+
+    /// The command that [`parse`](Self::parse) found in `buf`.
+    pub fn args<'a>(&'a self, buf: &'a [u8]) -> Args<'a> {
+        match &self.inline {
+            Some(args) => args.args(),
+            None => Args::new(buf, &self.spans),
+        }
+    }
+
+    /// If the argument being received is large: the length that the buffer needs to hold it whole.
+    pub fn wanted(&self) -> Option<usize> {
+        self.bulk_len.filter(|_| self.missing > 0).map(|len| self.pos + len + 2)
+    }
+
+    /// Arguments of the command that is being received, so far.
+    pub fn pending_args(&self) -> usize {
+        if self.missing > 0 { self.spans.len() } else { 0 }
+    }
+
+    fn multibulk_header(&mut self, buf: &[u8], limits: &Limits) -> Result<Parsed, ProtocolError> {
+        let Some((line, next)) = header_line(buf, 1, ProtocolError::TooBigMultibulkCount)? else {
+            return Ok(Parsed::Incomplete);
+        };
+        let count = header_number(line)
+            .filter(|&n| n <= i64::from(i32::MAX))
+            .ok_or(ProtocolError::InvalidMultibulkLength)?;
+        if count > UNAUTHENTICATED_ARGS_MAX && !limits.authenticated {
+            return Err(ProtocolError::UnauthenticatedMultibulk);
+        }
+        if count <= 0 {
+            return Ok(Parsed::Empty { consumed: next });
+        }
+        self.missing = count;
+        self.pos = next;
+        Ok(Parsed::Command { consumed: 0 })
+    }
+
+    fn multibulk(&mut self, buf: &[u8], limits: &Limits) -> Result<Parsed, ProtocolError> {
+        while self.missing > 0 {
+            let len = match self.bulk_len {
+                Some(len) => len,
+                None => match self.bulk_header(buf, limits)? {
+                    Some(len) => len,
+                    None => return Ok(Parsed::Incomplete),
+                },
+            };
+            // A bulk ends with two bytes that Redis doesn't look at either.
+            if buf.len() - self.pos < len + 2 {
+                self.bulk_len = Some(len);
+                return Ok(Parsed::Incomplete);
+            }
+            self.bulk_len = None;
+            self.spans.push(Span { start: self.pos, len });
+            self.pos += len + 2;
+            self.missing -= 1;
+        }
+        Ok(Parsed::Command { consumed: self.pos })
+    }
+
+    #[inline]
+    fn bulk_header(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
+        let Some(&kind) = buf.get(self.pos) else { return Ok(None) };
+        // The common case in one look: `$` and one or two digits.
+        if let Some(&[b'$', a, b'\r', b'\n']) = buf.get(self.pos..self.pos + 4)
+            && a.is_ascii_digit()
+        {
+            self.pos += 4;
+            return Ok(Some(usize::from(a - b'0')));
+        }
+        let header = header_line(buf, self.pos + 1, ProtocolError::TooBigBulkCount)?;
+        let Some((line, next)) = header else { return Ok(None) };
+        if kind != b'$' {
+            return Err(ProtocolError::ExpectedDollar(kind));
+        }
+        let len = header_number(line)
+            .filter(|&n| n >= 0 && n.unsigned_abs() <= limits.bulk_len_max)
+            .ok_or(ProtocolError::InvalidBulkLength)?;
+        if len > UNAUTHENTICATED_BULK_MAX && !limits.authenticated {
+            return Err(ProtocolError::UnauthenticatedBulk);
+        }
+        self.pos = next;
+        usize::try_from(len).map(Some).map_err(|_| ProtocolError::InvalidBulkLength)
+    }
+
+    fn inline(&mut self, buf: &[u8]) -> Result<Parsed, ProtocolError> {
+        let Some(end) = memchr::memchr(b'\n', buf) else {
+            return match buf.len() > LINE_MAX {
+                true => Err(ProtocolError::TooBigInline),
+                false => Ok(Parsed::Incomplete),
+            };
+        };
+        let line = buf[..end].strip_suffix(b"\r").unwrap_or(&buf[..end]);
+        let args = split::split_args(line).ok_or(ProtocolError::UnbalancedQuotes)?;
+        let consumed = end + 1;
+        if args.is_empty() {
+            return Ok(Parsed::Empty { consumed });
+        }
+        self.inline = Some(args.into_iter().collect());
+        Ok(Parsed::Command { consumed })
+    }
+}
+
+/// The line that starts at `start`, without its end, and where the next one starts.
+fn header_line(
+    buf: &[u8],
+    start: usize,
+    too_long: ProtocolError,
+) -> Result<Option<(&[u8], usize)>, ProtocolError> {
+    let rest = buf.get(start..).unwrap_or_default();
+    // Headers are short: a plain loop beats a vector search.
+    let end = rest.iter().take(LINE_MAX + 1).position(|&byte| byte == b'\r');
+    match end {
+        Some(end) if rest.len() > end + 1 => Ok(Some((&rest[..end], start + end + 2))),
+        None if rest.len() > LINE_MAX => Err(too_long),
+        _ => Ok(None),
+    }
+}
+
+#[inline]
+fn header_number(line: &[u8]) -> Option<i64> {
+    if line.len() <= 9 && !line.is_empty() && line[0] != b'0' {
+        let mut value = 0i64;
+        for &byte in line {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return num::parse_i64(line);
+            }
+            value = value * 10 + i64::from(digit);
+        }
+        return Some(value);
+    }
+    num::parse_i64(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Limits = Limits { bulk_len_max: 512 << 20, authenticated: true };
+
+    /// Feeds `input` in pieces of `step` bytes and collects every command.
+    fn feed(input: &[u8], step: usize) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+        let mut parser = RequestParser::new();
+        let (mut buf, mut found) = (Vec::new(), Vec::new());
+        for piece in input.chunks(step) {
+            buf.extend_from_slice(piece);
+            loop {
+                let consumed = match parser.parse(&buf, &OPEN)? {
+                    Parsed::Incomplete => break,
+                    Parsed::Empty { consumed } => consumed,
+                    Parsed::Command { consumed } => {
+                        found.push(parser.args(&buf).iter().map(<[u8]>::to_vec).collect());
+                        consumed
+                    }
+                };
+                buf.drain(..consumed);
+            }
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn commands_are_the_same_however_they_arrive() {
+        let input = b"*2\r\n$3\r\nGET\r\n$12\r\nhello\r\nworld\r\nPING\r\n\r\n*0\r\n*-1\r\n\
+            *1\r\n$0\r\n\r\nset a \"b\\x41 c\"\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n\r\n\r\n";
+        let whole = feed(input, input.len());
+        assert_eq!(whole.as_ref().map(Vec::len), Ok(5));
+        let whole = whole.unwrap_or_default();
+        assert_eq!(whole[0], [&b"GET"[..], b"hello\r\nworld"]);
+        assert_eq!(whole[3], [&b"set"[..], b"a", b"bA c"]);
+        for step in 1..input.len() {
+            assert_eq!(feed(input, step).as_ref(), Ok(&whole), "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn broken_requests_get_the_texts_of_redis() {
+        let check = |input: &[u8], text: &str| {
+            let error = feed(input, input.len()).expect_err(text);
+            assert_eq!(error.to_string(), format!("Protocol error: {text}"));
+        };
+        check(b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n", "expected '$', got 'f'");
+        check(b"*3000000000\r\n", "invalid multibulk length");
+        check(b"*blabla\r\n", "invalid multibulk length");
+        check(b"*1\r\n$-10\r\n", "invalid bulk length");
+        check(b"*1\r\n$2000000000\r\n", "invalid bulk length");
+        check(b"set \"a\r\n", "unbalanced quotes in request");
+        check(&[b'x'; LINE_MAX + 1], "too big inline request");
+        check(&[b"*".as_slice(), &[b'1'; LINE_MAX + 1]].concat(), "too big mbulk count string");
+        check(
+            &[b"*1\r\n$".as_slice(), &[b'1'; LINE_MAX + 1]].concat(),
+            "too big bulk count string",
+        );
+    }
+
+    #[test]
+    fn the_unauthenticated_may_send_little() {
+        let closed = Limits { authenticated: false, ..OPEN };
+        let mut parser = RequestParser::new();
+        let many = parser.parse(b"*11\r\n", &closed);
+        assert_eq!(many, Err(ProtocolError::UnauthenticatedMultibulk));
+        let mut parser = RequestParser::new();
+        let long = parser.parse(b"*1\r\n$16385\r\n", &closed);
+        assert_eq!(long, Err(ProtocolError::UnauthenticatedBulk));
+    }
+}

@@ -1,0 +1,8 @@
+//! Small tools that every layer may use, and that use nothing of the crate.
+
+pub mod clock;
+pub mod glob;
+pub mod long_double;
+pub mod num;
+pub mod seed;
+pub mod split;

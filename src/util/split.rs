@@ -1,0 +1,117 @@
+//! Splitting a line into words, with the quotes that redis.conf and inline requests share.
+//!
+//! Double quotes know `\n \r \t \b \a \xHH \" \\`; single quotes only `\'`. Never touches files.
+
+/// The words of `line`, or `None` if a quote doesn't close or is followed by more than a space.
+pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_ascii_start();
+    while !rest.is_empty() {
+        let (word, after) = split_word(rest)?;
+        words.push(word);
+        rest = after.trim_ascii_start();
+    }
+    Some(words)
+}
+
+/// The first word and what follows it.
+fn split_word(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut word = Vec::new();
+    loop {
+        match rest {
+            [] => return Some((word, rest)),
+            [b'"', after @ ..] => return end_quoted(word, after, double_quoted),
+            [b'\'', after @ ..] => return end_quoted(word, after, single_quoted),
+            [byte, ..] if byte.is_ascii_whitespace() || *byte == 0 => return Some((word, rest)),
+            [byte, after @ ..] => {
+                word.push(*byte);
+                rest = after;
+            }
+        }
+    }
+}
+
+/// Reads a quoted part; a closing quote must end the word.
+fn end_quoted(
+    mut word: Vec<u8>,
+    mut rest: &[u8],
+    step: fn(&[u8]) -> Option<(Option<u8>, &[u8])>,
+) -> Option<(Vec<u8>, &[u8])> {
+    loop {
+        match step(rest)? {
+            (Some(byte), after) => {
+                word.push(byte);
+                rest = after;
+            }
+            (None, after) if after.first().is_none_or(u8::is_ascii_whitespace) => {
+                return Some((word, after));
+            }
+            (None, _) => return None,
+        }
+    }
+}
+
+/// One byte of a double-quoted part and the rest; no byte at the closing quote.
+fn double_quoted(rest: &[u8]) -> Option<(Option<u8>, &[u8])> {
+    match rest {
+        [] => None,
+        [b'"', after @ ..] => Some((None, after)),
+        [b'\\', b'x', high, low, after @ ..]
+            if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+        {
+            Some((Some(hex(*high) << 4 | hex(*low)), after))
+        }
+        [b'\\', escaped, after @ ..] => {
+            let byte = match escaped {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'b' => 0x08,
+                b'a' => 0x07,
+                other => *other,
+            };
+            Some((Some(byte), after))
+        }
+        [byte, after @ ..] => Some((Some(*byte), after)),
+    }
+}
+
+/// As [`double_quoted`], for single quotes.
+fn single_quoted(rest: &[u8]) -> Option<(Option<u8>, &[u8])> {
+    match rest {
+        [] => None,
+        [b'\'', after @ ..] => Some((None, after)),
+        [b'\\', b'\'', after @ ..] => Some((Some(b'\''), after)),
+        [byte, after @ ..] => Some((Some(*byte), after)),
+    }
+}
+
+fn hex(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => digit.wrapping_sub(b'A').wrapping_add(10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_args;
+
+    #[test]
+    fn words_and_quotes() {
+        let check = |line: &[u8], words: &[&[u8]]| {
+            assert_eq!(
+                split_args(line).as_deref(),
+                Some(words.iter().map(|w| w.to_vec()).collect::<Vec<_>>()).as_deref()
+            );
+        };
+        check(b"", &[]);
+        check(b"  a  bc\td ", &[b"a", b"bc", b"d"]);
+        check(b"\"\" 'x y' a\"b c\"", &[b"", b"x y", b"ab c"]);
+        check(b"\"\\x41\\n\\q\\\"\" 'it\\'s'", &[b"A\nq\"", b"it's"]);
+        assert_eq!(split_args(b"\"a"), None);
+        assert_eq!(split_args(b"'a"), None);
+        assert_eq!(split_args(b"\"a\"b"), None);
+    }
+}

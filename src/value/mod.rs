@@ -1,0 +1,192 @@
+//! The values that keys hold: one type per Redis type, each a clone-is-snapshot structure.
+//!
+//! Owns encodings and their conversions. Knows neither keys nor databases, neither clients nor time.
+
+pub mod hash;
+pub mod list;
+pub mod set;
+pub mod zset;
+
+use triomphe::Arc;
+
+use hash::Hash;
+use list::List;
+use set::Set;
+use zset::ZSet;
+
+/// The type of a value, as `TYPE` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Type {
+    String,
+    List,
+    Set,
+    ZSet,
+    Hash,
+}
+
+impl Type {
+    /// The name that `TYPE` replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::ZSet => "zset",
+            Self::Hash => "hash",
+        }
+    }
+
+    /// The type of that name, in any case.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        [Self::String, Self::List, Self::Set, Self::ZSet, Self::Hash]
+            .into_iter()
+            .find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
+    }
+}
+
+/// A value too large, or of a kind, not to stand inside its entry. Cloning shares.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A string that is an integer.
+    Int(i64),
+    /// A long string, or one that has been appended to.
+    Str(Arc<Vec<u8>>),
+    /// A list.
+    List(Arc<List>),
+    /// A set.
+    Set(Arc<Set>),
+    /// A sorted set.
+    ZSet(Arc<ZSet>),
+    /// A hash.
+    Hash(Arc<Hash>),
+}
+
+impl Value {
+    /// The value's type.
+    pub fn kind(&self) -> Type {
+        match self {
+            Self::Int(_) | Self::Str(_) => Type::String,
+            Self::List(_) => Type::List,
+            Self::Set(_) => Type::Set,
+            Self::ZSet(_) => Type::ZSet,
+            Self::Hash(_) => Type::Hash,
+        }
+    }
+
+    /// The name that `OBJECT ENCODING` replies.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Self::Int(_) => "int",
+            Self::Str(_) => "raw",
+            Self::List(list) => list.encoding(),
+            Self::Set(set) => set.encoding(),
+            Self::ZSet(zset) => zset.encoding(),
+            Self::Hash(hash) => hash.encoding(),
+        }
+    }
+
+    /// Number of elements; 1 for a string.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Int(_) | Self::Str(_) => 1,
+            Self::List(list) => list.len(),
+            Self::Set(set) => set.len(),
+            Self::ZSet(zset) => zset.len(),
+            Self::Hash(hash) => hash.len(),
+        }
+    }
+
+    /// Whether this is a collection without elements, which no key may hold.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes on the heap, estimated as `MEMORY USAGE` does.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Int(_) => 0,
+            Self::Str(bytes) => size_of::<Vec<u8>>() + 8 + bytes.capacity(),
+            Self::List(list) => size_of::<List>() + 8 + list.heap_bytes(),
+            Self::Set(set) => size_of::<Set>() + 8 + set.heap_bytes(),
+            Self::ZSet(zset) => size_of::<ZSet>() + 8 + zset.heap_bytes(),
+            Self::Hash(hash) => size_of::<Hash>() + 8 + hash.heap_bytes(),
+        }
+    }
+}
+
+/// A collection type that a [`Value`] can hold: what the typed lookups are generic over.
+pub trait Collection: Clone + Default {
+    /// Its type.
+    const TYPE: Type;
+    /// The collection inside `value`, if it is of this type.
+    fn of(value: &Value) -> Option<&Self>;
+    /// The same to write to: copied first if a snapshot shares it.
+    fn of_mut(value: &mut Value) -> Option<&mut Self>;
+    /// A value that holds this collection.
+    fn into_value(self) -> Value;
+    /// Whether it has no elements.
+    fn is_empty(&self) -> bool;
+}
+
+macro_rules! collection {
+    ($($kind:ident),*) => {$(
+        impl Collection for $kind {
+            const TYPE: Type = Type::$kind;
+
+            fn of(value: &Value) -> Option<&Self> {
+                if let Value::$kind(inner) = value { Some(inner) } else { None }
+            }
+
+            fn of_mut(value: &mut Value) -> Option<&mut Self> {
+                if let Value::$kind(inner) = value { Some(Arc::make_mut(inner)) } else { None }
+            }
+
+            fn into_value(self) -> Value {
+                Value::$kind(Arc::new(self))
+            }
+
+            fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+        }
+    )*};
+}
+
+collection!(List, Set, ZSet, Hash);
+
+/// The thresholds between small and large encodings, from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `hash-max-listpack-entries`
+    pub hash_max_listpack_entries: usize,
+    /// `hash-max-listpack-value`, in bytes
+    pub hash_max_listpack_value: usize,
+    /// `list-max-listpack-size`: elements per node, or -1 to -5 for 4 to 64 KiB
+    pub list_max_listpack_size: i32,
+    /// `set-max-intset-entries`
+    pub set_max_intset_entries: usize,
+    /// `set-max-listpack-entries`
+    pub set_max_listpack_entries: usize,
+    /// `set-max-listpack-value`, in bytes
+    pub set_max_listpack_value: usize,
+    /// `zset-max-listpack-entries`
+    pub zset_max_listpack_entries: usize,
+    /// `zset-max-listpack-value`, in bytes
+    pub zset_max_listpack_value: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            hash_max_listpack_entries: 128,
+            hash_max_listpack_value: 64,
+            list_max_listpack_size: -2,
+            set_max_intset_entries: 512,
+            set_max_listpack_entries: 128,
+            set_max_listpack_value: 64,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value: 64,
+        }
+    }
+}
