@@ -233,11 +233,14 @@ impl<T> Directory<T> {
 
     /// All allocations of the directory and its segments.
     pub(super) fn bytes(&self) -> usize {
+        self.bytes_without_segments() + self.segment_bytes
+    }
+
+    pub(super) fn bytes_without_segments(&self) -> usize {
         size_class(size_of_val(self))
             + vec_bytes::<u32>(self.map.capacity())
             + vec_bytes::<Arc<Chunk<T>>>(self.chunks.capacity())
             + self.chunks.iter().map(|chunk| chunk.bytes()).sum::<usize>()
-            + self.segment_bytes
     }
 
     fn count_bytes(&mut self, change: isize) {
