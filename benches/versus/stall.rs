@@ -1,0 +1,163 @@
+//! The `stall` mode: how long a server keeps a bystander waiting while it is filled and saved.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::options::Options;
+use crate::report::{Cell, Column, Histogram, Row, Table};
+use crate::resp::{Connection, Filler};
+use crate::server::{Server, Side};
+use crate::workloads::{Source, key};
+
+/// A ping falls due so often.
+const PERIOD: Duration = Duration::from_millis(1);
+/// Length of the idle phase.
+const IDLE: Duration = Duration::from_secs(2);
+/// A BGSAVE that takes longer is no longer watched.
+const LONGEST_SAVE: Duration = Duration::from_secs(60);
+/// Keys overwritten between two looks at whether the save has ended.
+const OVERWRITES: usize = 20_000;
+
+const PHASES: [&str; 3] = ["idle", "fill", "BGSAVE + writes"];
+
+/// Pings from its own thread and connection until stopped.
+struct Pinger {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Outcome<Histogram>>,
+}
+
+impl Pinger {
+    fn start(port: u16) -> Outcome<Pinger> {
+        let mut connection = Connection::open(port)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || ping(&mut connection, &flag));
+        Ok(Pinger { stop, thread })
+    }
+
+    /// Latencies in nanoseconds.
+    fn stop(self) -> Outcome<Histogram> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| "the pinger panicked")?
+    }
+}
+
+/// A ping that was due while an earlier one waited counts from when it was due, else a long pause
+/// would be one bad sample among many; a ping sent late by this machine counts from its sending.
+fn ping(connection: &mut Connection, stop: &AtomicBool) -> Outcome<Histogram> {
+    let mut latency = Histogram::new();
+    let mut due = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        due += PERIOD;
+        let mut begin = due;
+        let ahead = due.saturating_duration_since(Instant::now());
+        if !ahead.is_zero() {
+            std::thread::sleep(ahead);
+            begin = Instant::now();
+            due = begin;
+        }
+        connection.ask(&["PING"])?;
+        latency.record(begin.elapsed().as_nanos() as u64);
+    }
+    Ok(latency)
+}
+
+/// What one server's phases gave.
+struct Result {
+    phases: Vec<Histogram>,
+    fill_rate: f64,
+    note: String,
+}
+
+/// Runs the mode.
+pub fn run(options: &Options) -> Outcome<Table> {
+    let keys = options.keys_or(5_000_000);
+    let mut results = Vec::new();
+    for side in Side::BOTH {
+        eprintln!("  {}", side.name());
+        results.push(measure(side, options, keys)?);
+    }
+    let [rhubarb, redis] = &results[..] else { return Err("two servers were measured".into()) };
+    let rows = PHASES.iter().enumerate().map(|(phase, name)| {
+        let figure = |result: &Result, of: &dyn Fn(&Histogram) -> u64| -> Vec<f64> {
+            result.phases.get(phase).map(|latency| of(latency) as f64 / 1e6).into_iter().collect()
+        };
+        let cell = |of: &dyn Fn(&Histogram) -> u64| {
+            Cell::from_rounds(&figure(rhubarb, of), &figure(redis, of))
+        };
+        let cells = vec![
+            cell(&|latency| latency.quantile(0.5)),
+            cell(&|latency| latency.quantile(0.999)),
+            cell(&Histogram::max),
+        ];
+        let missing = |result: &Result| result.phases.len() <= phase;
+        let notes = results.iter().filter(|result| missing(result)).map(|result| &*result.note);
+        Row { name: (*name).to_owned(), cells, note: notes.collect() }
+    });
+    Ok(Table {
+        title: "stall",
+        columns: vec![
+            Column { title: "p50 ms", decimals: 3, ratio: false },
+            Column { title: "p99.9 ms", decimals: 2, ratio: true },
+            Column { title: "longest ms", decimals: 2, ratio: true },
+        ],
+        rows: rows.collect(),
+        footer: vec![format!(
+            "{keys} keys; filled at {:.0} (rhubarb) and {:.0} (redis) thousand keys/s",
+            rhubarb.fill_rate / 1e3,
+            redis.fill_rate / 1e3
+        )],
+    })
+}
+
+fn measure(side: Side, options: &Options, keys: usize) -> Outcome<Result> {
+    let server = Server::start(side, options)?;
+    let mut source = Source::new();
+    let pinger = Pinger::start(server.port)?;
+    std::thread::sleep(IDLE);
+    let idle = pinger.stop()?;
+
+    let pinger = Pinger::start(server.port)?;
+    let begin = Instant::now();
+    let mut filler = Filler::open(server.port)?;
+    for number in 0..keys {
+        filler.push(&[b"SET", &key(number), &source.value()])?;
+    }
+    filler.finish()?;
+    let fill_rate = keys as f64 / begin.elapsed().as_secs_f64();
+    let mut phases = vec![idle, pinger.stop()?];
+
+    let mut note = String::new();
+    match during_save(&server, keys, &mut source) {
+        Ok(latency) => phases.push(latency),
+        Err(error) => note = format!("{}: {error}; ", side.name()),
+    }
+    Ok(Result { phases, fill_rate, note })
+}
+
+/// Pings while a snapshot is written and random keys are overwritten.
+fn during_save(server: &Server, keys: usize, source: &mut Source) -> Outcome<Histogram> {
+    let mut connection = server.connect()?;
+    let pinger = Pinger::start(server.port)?;
+    let begin = Instant::now();
+    // The pinger must be stopped whatever happens.
+    let saved = connection.ask(&["BGSAVE"]).and_then(|_| {
+        while connection.info("persistence", "rdb_bgsave_in_progress")? != 0 {
+            if begin.elapsed() > LONGEST_SAVE {
+                return Err("BGSAVE takes too long".into());
+            }
+            let mut filler = Filler::open(server.port)?;
+            for _ in 0..OVERWRITES {
+                filler.push(&[b"SET", &key(source.below(keys)), &source.value()])?;
+            }
+            filler.finish()?;
+        }
+        Ok(())
+    });
+    let latency = pinger.stop();
+    saved?;
+    latency
+}
