@@ -1,7 +1,7 @@
 //! Rhubarb: a Redis-protocol compatible in-memory data store.
 //!
 //! The modules are layers; each imports only those above it in this list. ARCHITECTURE.md tells
-//! how they work together, and `tests/layers.rs` holds the rule.
+//! how they work together, and `tests/it/layers.rs` holds the rule.
 
 pub mod util;
 
@@ -13,3 +13,10 @@ pub mod spec;
 pub mod value;
 
 pub mod keyspace;
+
+pub mod config;
+pub mod stats;
+
+pub mod server;
+
+pub mod commands;

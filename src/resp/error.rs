@@ -61,6 +61,8 @@ errors! {
     NoAuthBulk => "ERR Protocol error: unauthenticated bulk length",
     WrongPass => "WRONGPASS invalid username-password pair or user is disabled.",
     AuthNoPassword => "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+    ClientName => "ERR Client names cannot contain spaces, newlines or special characters.",
+    HelloNoAuth => "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
     NoProto => "NOPROTO unsupported protocol version",
     ProtocolVersion => "ERR Protocol version is not an integer or out of range",
     ExecAbort => "EXECABORT Transaction discarded because of previous errors.",

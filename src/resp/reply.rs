@@ -68,6 +68,11 @@ impl Reply {
         self.buf.is_empty()
     }
 
+    /// Bytes that the buffer holds on the heap.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Forgets what was written after the first `len` bytes.
     pub fn truncate(&mut self, len: usize) {
         self.buf.truncate(len);

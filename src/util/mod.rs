@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod glob;
+pub mod log;
 pub mod long_double;
 pub mod num;
 pub mod seed;

@@ -1,0 +1,39 @@
+//! The commands: one family per file, its rows beside their handlers.
+//!
+//! To add a command, add a row to its family's `COMMANDS` and write the handler below it. Handlers
+//! are plain functions: no I/O, time and randomness through `Ctx`.
+
+pub mod connection;
+pub mod string;
+
+use crate::server::command::{Command, Table};
+use crate::spec::{KeyFlags, KeySpec};
+
+/// The rows of every family.
+pub const FAMILIES: &[&[Command]] = &[string::COMMANDS, connection::COMMANDS];
+
+/// The table of all commands.
+pub fn table() -> Table {
+    Table::new(FAMILIES)
+}
+
+/// One key, the first argument, that is read.
+pub(crate) const READ_KEY: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))];
+/// One key, the first argument, of which only metadata is read.
+pub(crate) const META_KEY: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO)];
+/// One key, the first argument, that is read and changed.
+pub(crate) const UPDATE_KEY: &[KeySpec] =
+    &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))];
+/// One key, the first argument, that something is added to.
+pub(crate) const INSERT_KEY: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))];
+/// One key, the first argument, that is overwritten.
+pub(crate) const OVERWRITE_KEY: &[KeySpec] =
+    &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))];
+/// One key, the first argument, that something is removed from.
+pub(crate) const DELETE_KEY: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))];
+/// One key, the first argument, that something is read and removed from.
+pub(crate) const POP_KEY: &[KeySpec] =
+    &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))];
+/// All arguments are keys that are read.
+pub(crate) const READ_KEYS: &[KeySpec] =
+    &[KeySpec::range(1, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))];

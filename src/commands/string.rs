@@ -1,0 +1,634 @@
+//! Strings: GET, SET and their kin, counters, and ranges of bytes.
+
+use crate::commands::{
+    INSERT_KEY, META_KEY, OVERWRITE_KEY, POP_KEY, READ_KEY, READ_KEYS, UPDATE_KEY,
+};
+use crate::config::NotifyFlags;
+use crate::keyspace::{Entry, StrView};
+use crate::resp::{Args, Error, Reply};
+use crate::server::command::Command;
+use crate::server::ctx::Ctx;
+use crate::spec::{Category, Flags, Group, KeyFlags, KeySpec};
+use crate::util::long_double::LongDouble;
+use crate::util::num;
+use crate::value::Value;
+
+const READ: Flags = Flags::READONLY;
+const READ_FAST: Flags = Flags::READONLY.union(Flags::FAST);
+const GROW: Flags = Flags::WRITE.union(Flags::DENYOOM);
+const GROW_FAST: Flags = GROW.union(Flags::FAST);
+const STRING: Command =
+    Command { group: Group::String, categories: Category::STRING, ..Command::DEFAULT };
+const SET_KEYS: &[KeySpec] = &[KeySpec::one(
+    1,
+    KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
+)];
+const MSET_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))];
+const MSETNX_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::INSERT))];
+
+/// The rows of this family.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "get",
+        arity: 2,
+        flags: READ_FAST,
+        keys: READ_KEY,
+        summary: "Returns the string at a key.",
+        handler: get,
+        ..STRING
+    },
+    Command {
+        name: "set",
+        arity: -3,
+        flags: GROW,
+        keys: SET_KEYS,
+        summary: "Sets a key to a string, whatever it held, with options for expiry and conditions.",
+        handler: set,
+        ..STRING
+    },
+    Command {
+        name: "setnx",
+        arity: 3,
+        flags: GROW_FAST,
+        keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))],
+        summary: "Sets a key to a string if the key doesn't exist.",
+        handler: setnx,
+        ..STRING
+    },
+    Command {
+        name: "setex",
+        arity: 4,
+        flags: GROW,
+        keys: OVERWRITE_KEY,
+        since: "2.0.0",
+        summary: "Sets a key to a string that expires in seconds.",
+        handler: setex,
+        ..STRING
+    },
+    Command {
+        name: "psetex",
+        arity: 4,
+        flags: GROW,
+        keys: OVERWRITE_KEY,
+        since: "2.6.0",
+        summary: "Sets a key to a string that expires in milliseconds.",
+        handler: setex,
+        ..STRING
+    },
+    Command {
+        name: "getset",
+        arity: 3,
+        flags: GROW_FAST,
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+        summary: "Sets a key to a string and returns what it held.",
+        handler: getset,
+        ..STRING
+    },
+    Command {
+        name: "getdel",
+        arity: 2,
+        flags: Flags::WRITE.union(Flags::FAST),
+        keys: POP_KEY,
+        since: "6.2.0",
+        summary: "Returns the string at a key and deletes the key.",
+        handler: getdel,
+        ..STRING
+    },
+    Command {
+        name: "getex",
+        arity: -2,
+        flags: Flags::WRITE.union(Flags::FAST),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+        since: "6.2.0",
+        summary: "Returns the string at a key and sets or removes the key's expiry.",
+        handler: getex,
+        ..STRING
+    },
+    Command {
+        name: "mget",
+        arity: -2,
+        flags: READ_FAST,
+        keys: READ_KEYS,
+        complexity: "O(N), N keys",
+        summary: "Returns the strings at several keys.",
+        tips: &["request_policy:multi_shard"],
+        handler: mget,
+        ..STRING
+    },
+    Command {
+        name: "mset",
+        arity: -3,
+        flags: GROW,
+        keys: MSET_KEYS,
+        since: "1.0.1",
+        complexity: "O(N), N keys",
+        summary: "Sets several keys to strings.",
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        handler: mset,
+        ..STRING
+    },
+    Command {
+        name: "msetnx",
+        arity: -3,
+        flags: GROW,
+        keys: MSETNX_KEYS,
+        since: "1.0.1",
+        complexity: "O(N), N keys",
+        summary: "Sets several keys to strings if none of them exists.",
+        handler: msetnx,
+        ..STRING
+    },
+    Command {
+        name: "append",
+        arity: 3,
+        flags: GROW_FAST,
+        keys: INSERT_KEY,
+        since: "2.0.0",
+        summary: "Appends to the string at a key.",
+        handler: append,
+        ..STRING
+    },
+    Command {
+        name: "strlen",
+        arity: 2,
+        flags: READ_FAST,
+        keys: META_KEY,
+        since: "2.2.0",
+        summary: "Returns the length of the string at a key.",
+        handler: strlen,
+        ..STRING
+    },
+    Command {
+        name: "setrange",
+        arity: 4,
+        flags: GROW,
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
+        since: "2.2.0",
+        complexity: "O(M), M bytes of the value",
+        summary: "Overwrites part of the string at a key, from an offset on.",
+        handler: setrange,
+        ..STRING
+    },
+    Command {
+        name: "getrange",
+        arity: 4,
+        flags: READ,
+        keys: READ_KEY,
+        since: "2.4.0",
+        complexity: "O(N), N bytes returned",
+        summary: "Returns part of the string at a key.",
+        handler: getrange,
+        ..STRING
+    },
+    Command {
+        name: "substr",
+        arity: 4,
+        flags: READ,
+        keys: READ_KEY,
+        complexity: "O(N), N bytes returned",
+        summary: "Returns part of the string at a key; the old name of GETRANGE.",
+        handler: getrange,
+        ..STRING
+    },
+    Command {
+        name: "incr",
+        arity: 2,
+        flags: GROW_FAST,
+        keys: UPDATE_KEY,
+        summary: "Adds one to the integer at a key.",
+        handler: incr,
+        ..STRING
+    },
+    Command {
+        name: "decr",
+        arity: 2,
+        flags: GROW_FAST,
+        keys: UPDATE_KEY,
+        summary: "Subtracts one from the integer at a key.",
+        handler: decr,
+        ..STRING
+    },
+    Command {
+        name: "incrby",
+        arity: 3,
+        flags: GROW_FAST,
+        keys: UPDATE_KEY,
+        summary: "Adds to the integer at a key.",
+        handler: incrby,
+        ..STRING
+    },
+    Command {
+        name: "decrby",
+        arity: 3,
+        flags: GROW_FAST,
+        keys: UPDATE_KEY,
+        summary: "Subtracts from the integer at a key.",
+        handler: decrby,
+        ..STRING
+    },
+    Command {
+        name: "incrbyfloat",
+        arity: 3,
+        flags: GROW_FAST,
+        keys: UPDATE_KEY,
+        since: "2.6.0",
+        summary: "Adds to the floating-point number at a key.",
+        handler: incrbyfloat,
+        ..STRING
+    },
+];
+
+fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    reply_get(ctx, args.at(1))
+}
+
+/// Writes the string at a key, or null.
+#[inline]
+fn reply_get(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<(), Error> {
+    let (found, out) = ctx.read_str(key)?;
+    reply_str(found, out);
+    Ok(())
+}
+
+#[inline]
+fn reply_str(found: Option<StrView<'_>>, out: &mut Reply) {
+    match found {
+        Some(StrView::Bytes(bytes)) => out.bulk(bytes),
+        Some(StrView::Int(value)) => out.bulk_int(value),
+        None => out.null(),
+    }
+}
+
+/// What an option says of a key's expiry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    /// No option: SET removes it, GETEX leaves it.
+    Unsaid,
+    /// KEEPTTL
+    Keep,
+    /// PERSIST
+    Remove,
+    /// At this time in Unix milliseconds.
+    At(i64),
+}
+
+/// The options of SET.
+struct SetOptions {
+    expiry: Expiry,
+    only_if: Option<bool>,
+    get: bool,
+}
+
+/// The deadline that `EX`, `PX`, `EXAT` or `PXAT` and a number mean, in Unix milliseconds.
+fn deadline(ctx: &Ctx<'_>, option: &[u8], number: &[u8]) -> Result<i64, Error> {
+    let invalid = || Error::InvalidExpire(ctx.command_name());
+    let value = num::parse_i64(number).ok_or(Error::NotInteger)?;
+    if value <= 0 {
+        return Err(invalid());
+    }
+    let seconds = option.len() == 2 && option[0].eq_ignore_ascii_case(&b'e')
+        || option.eq_ignore_ascii_case(b"exat");
+    let relative = option.len() == 2;
+    let ms = if seconds { value.checked_mul(1000).ok_or_else(invalid)? } else { value };
+    if relative { ms.checked_add(ctx.now_ms()).ok_or_else(invalid) } else { Ok(ms) }
+}
+
+fn is_expiry_option(word: &[u8]) -> bool {
+    [&b"ex"[..], b"px", b"exat", b"pxat"].iter().any(|name| word.eq_ignore_ascii_case(name))
+}
+
+fn set_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<SetOptions, Error> {
+    let mut options = SetOptions { expiry: Expiry::Unsaid, only_if: None, get: false };
+    let mut number = None;
+    let mut i = 3;
+    while let Some(word) = args.get(i) {
+        let unsaid = options.expiry == Expiry::Unsaid && number.is_none();
+        if args.is(i, "nx") && options.only_if.is_none() {
+            options.only_if = Some(false);
+        } else if args.is(i, "xx") && options.only_if.is_none() {
+            options.only_if = Some(true);
+        } else if args.is(i, "get") {
+            options.get = true;
+        } else if args.is(i, "keepttl") && unsaid {
+            options.expiry = Expiry::Keep;
+        } else if is_expiry_option(word) && unsaid {
+            number = Some((word, args.get(i + 1).ok_or(Error::Syntax)?));
+            i += 1;
+        } else {
+            return Err(Error::Syntax);
+        }
+        i += 1;
+    }
+    if let Some((option, number)) = number {
+        options.expiry = Expiry::At(deadline(ctx, option, number)?);
+    }
+    Ok(options)
+}
+
+fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (key, value) = (args.at(1), args.at(2));
+    if args.len() == 3 {
+        store(ctx, key, value, Expiry::Unsaid);
+        ctx.out.ok();
+        return Ok(());
+    }
+    let options = set_options(ctx, args)?;
+    if options.get {
+        reply_get(ctx, key)?;
+    }
+    if options.only_if.is_some_and(|exists| ctx.exists(key) != exists) {
+        if !options.get {
+            ctx.out.null();
+        }
+        return Ok(());
+    }
+    store(ctx, key, value, options.expiry);
+    if !options.get {
+        ctx.out.ok();
+    }
+    Ok(())
+}
+
+/// Sets a key to a string, with the events of SET. A deadline that has passed deletes the key.
+fn store(ctx: &mut Ctx<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
+    let deadline = match expiry {
+        Expiry::At(at) => Some(at),
+        Expiry::Keep => ctx.peek(key).and_then(Entry::deadline),
+        Expiry::Unsaid | Expiry::Remove => None,
+    };
+    ctx.put_str(key, value, deadline);
+    ctx.modified(NotifyFlags::STRING, "set", key);
+    if matches!(expiry, Expiry::At(_)) {
+        ctx.notify(NotifyFlags::GENERIC, "expire", key);
+    }
+}
+
+fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let new = !ctx.exists(args.at(1));
+    if new {
+        store(ctx, args.at(1), args.at(2), Expiry::Unsaid);
+    }
+    ctx.out.int(i64::from(new));
+    Ok(())
+}
+
+fn setex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let unit: &[u8] = if ctx.command_name() == "setex" { b"ex" } else { b"px" };
+    let at = deadline(ctx, unit, args.at(2))?;
+    store(ctx, args.at(1), args.at(3), Expiry::At(at));
+    ctx.out.ok();
+    Ok(())
+}
+
+fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    reply_get(ctx, args.at(1))?;
+    store(ctx, args.at(1), args.at(2), Expiry::Unsaid);
+    Ok(())
+}
+
+fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let key = args.at(1);
+    reply_get(ctx, key)?;
+    if ctx.delete(key) {
+        ctx.modified(NotifyFlags::GENERIC, "del", key);
+    }
+    Ok(())
+}
+
+fn getex_option(ctx: &Ctx<'_>, args: Args<'_>) -> Result<Expiry, Error> {
+    match (args.get(2), args.get(3)) {
+        (None, _) => Ok(Expiry::Unsaid),
+        (Some(word), None) if word.eq_ignore_ascii_case(b"persist") => Ok(Expiry::Remove),
+        (Some(word), Some(number)) if is_expiry_option(word) && args.len() == 4 => {
+            Ok(Expiry::At(deadline(ctx, word, number)?))
+        }
+        _ => Err(Error::Syntax),
+    }
+}
+
+fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let key = args.at(1);
+    let expiry = getex_option(ctx, args)?;
+    reply_get(ctx, key)?;
+    let Some(entry) = ctx.peek(key) else { return Ok(()) };
+    let volatile = entry.deadline().is_some();
+    match expiry {
+        Expiry::At(at) if at <= ctx.now_ms() => {
+            ctx.delete(key);
+            ctx.modified(NotifyFlags::GENERIC, "del", key);
+        }
+        Expiry::At(at) => {
+            ctx.set_deadline(key, Some(at));
+            ctx.modified(NotifyFlags::GENERIC, "expire", key);
+        }
+        Expiry::Remove if volatile => {
+            ctx.set_deadline(key, None);
+            ctx.modified(NotifyFlags::GENERIC, "persist", key);
+        }
+        Expiry::Remove | Expiry::Unsaid | Expiry::Keep => {}
+    }
+    Ok(())
+}
+
+fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.out.array(args.len() - 1);
+    for key in args.from(1).iter() {
+        let (entry, out) = ctx.lookup_reply(key);
+        reply_str(entry.and_then(Entry::str), out);
+    }
+    Ok(())
+}
+
+/// The key and value pairs of MSET and MSETNX.
+fn pairs<'a>(
+    ctx: &Ctx<'_>,
+    args: Args<'a>,
+) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a>, Error> {
+    if args.len() % 2 == 0 {
+        return Err(ctx.arity_error());
+    }
+    Ok((1..args.len()).step_by(2).map(move |i| (args.at(i), args.at(i + 1))))
+}
+
+fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    for (key, value) in pairs(ctx, args)? {
+        store(ctx, key, value, Expiry::Unsaid);
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let mut keys = pairs(ctx, args)?.map(|(key, _)| key);
+    let none = keys.all(|key| !ctx.exists(key));
+    if none {
+        for (key, value) in pairs(ctx, args)? {
+            store(ctx, key, value, Expiry::Unsaid);
+        }
+    }
+    ctx.out.int(i64::from(none));
+    Ok(())
+}
+
+fn strlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (found, out) = ctx.read_str(args.at(1))?;
+    out.len_int(found.map_or(0, StrView::len));
+    Ok(())
+}
+
+/// Refuses strings longer than `proto-max-bulk-len`.
+fn check_len(ctx: &Ctx<'_>, len: usize, more: usize) -> Result<(), Error> {
+    let total = len.checked_add(more).ok_or(Error::StringTooLong)?;
+    match u64::try_from(total).is_ok_and(|total| total <= ctx.srv.config.proto_max_bulk_len) {
+        true => Ok(()),
+        false => Err(Error::StringTooLong),
+    }
+}
+
+/// The string at a key as bytes that can grow, in place. A short or integer value moves out of
+/// its entry first. The key must hold a string.
+fn edit<R>(ctx: &mut Ctx<'_>, key: &[u8], change: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
+    let entry = ctx.lookup_write(key)?;
+    if !matches!(entry.value(), Some(Value::Str(_))) {
+        let bytes = entry.str()?.to_vec();
+        let moved = Entry::new(key, Value::Str(triomphe::Arc::new(bytes)), entry.deadline());
+        ctx.put(moved);
+    }
+    match ctx.lookup_write(key)?.value_mut()? {
+        Value::Str(bytes) => Some(change(triomphe::Arc::make_mut(bytes))),
+        _ => None,
+    }
+}
+
+fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (key, more) = (args.at(1), args.at(2));
+    let old = match ctx.lookup_write(key) {
+        None => None,
+        Some(entry) => Some(entry.str().ok_or(Error::WrongType)?.len()),
+    };
+    let len = match old {
+        None => {
+            ctx.put_str(key, more, None);
+            more.len()
+        }
+        Some(old) => {
+            check_len(ctx, old, more.len())?;
+            edit(ctx, key, |bytes| bytes.extend_from_slice(more));
+            old + more.len()
+        }
+    };
+    ctx.modified(NotifyFlags::STRING, "append", key);
+    ctx.out.len_int(len);
+    Ok(())
+}
+
+fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (key, piece) = (args.at(1), args.at(3));
+    let offset = usize::try_from(args.int(2)?).map_err(|_| Error::OffsetOutOfRange)?;
+    let old = match ctx.lookup_write(key) {
+        None => None,
+        Some(entry) => Some(entry.str().ok_or(Error::WrongType)?.len()),
+    };
+    if piece.is_empty() {
+        ctx.out.len_int(old.unwrap_or(0));
+        return Ok(());
+    }
+    check_len(ctx, offset, piece.len())?;
+    if old.is_none() {
+        ctx.put(Entry::new(key, Value::Str(triomphe::Arc::default()), None));
+    }
+    let end = offset + piece.len();
+    let len = edit(ctx, key, |bytes| {
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[offset..end].copy_from_slice(piece);
+        bytes.len()
+    });
+    ctx.modified(NotifyFlags::STRING, "setrange", key);
+    ctx.out.len_int(len.unwrap_or(0));
+    Ok(())
+}
+
+fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (start, end) = (args.int(2)?, args.int(3)?);
+    let (found, out) = ctx.read_str(args.at(1))?;
+    let mut digits = num::IntBuf::new();
+    let bytes = found.map_or(&b""[..], |found| found.bytes(&mut digits));
+    out.bulk(slice(bytes, start, end));
+    Ok(())
+}
+
+/// The bytes `start..=end`, counted from the end where negative, cut to what exists.
+fn slice(bytes: &[u8], start: i64, end: i64) -> &[u8] {
+    let len = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    if start < 0 && end < 0 && start > end {
+        return &[];
+    }
+    let from_start = |at: i64| if at < 0 { (len + at).max(0) } else { at };
+    let (start, end) = (from_start(start), from_start(end).min(len - 1));
+    match (usize::try_from(start), usize::try_from(end)) {
+        (Ok(start), Ok(end)) if start <= end => bytes.get(start..=end).unwrap_or_default(),
+        _ => &[],
+    }
+}
+
+fn incr(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    add(ctx, args.at(1), 1)
+}
+
+fn decr(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    add(ctx, args.at(1), -1)
+}
+
+fn incrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    add(ctx, args.at(1), args.int(2)?)
+}
+
+fn decrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let by = args.int(2)?.checked_neg().ok_or(Error::DecrOverflow)?;
+    add(ctx, args.at(1), by)
+}
+
+fn add(ctx: &mut Ctx<'_>, key: &[u8], by: i64) -> Result<(), Error> {
+    let mut deadline = None;
+    let mut sum = by;
+    let mut stored = false;
+    if let Some(entry) = ctx.lookup_write(key) {
+        deadline = entry.deadline();
+        let old = entry.str().ok_or(Error::WrongType)?.as_int().ok_or(Error::NotInteger)?;
+        sum = old.checked_add(by).ok_or(Error::Overflow)?;
+        if matches!(entry.value(), Some(Value::Int(_)))
+            && let Some(Value::Int(value)) = entry.value_mut()
+        {
+            *value = sum;
+            stored = true;
+        }
+    }
+    if !stored {
+        ctx.put(Entry::new(key, Value::Int(sum), deadline));
+    }
+    ctx.modified(NotifyFlags::STRING, "incrby", key);
+    ctx.out.int(sum);
+    Ok(())
+}
+
+fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let key = args.at(1);
+    let (old, deadline) = match ctx.lookup_write(key) {
+        None => (LongDouble::ZERO, None),
+        Some(entry) => {
+            let text = entry.str().ok_or(Error::WrongType)?;
+            let old = LongDouble::parse(text.bytes(&mut num::IntBuf::new()));
+            (old.ok_or(Error::NotFloat)?, entry.deadline())
+        }
+    };
+    let by = LongDouble::parse(args.at(2)).ok_or(Error::NotFloat)?;
+    let sum = old.checked_add(by).ok_or(Error::NanOrInfinity)?;
+    let mut text = Vec::new();
+    sum.format(&mut text);
+    ctx.put_str(key, &text, deadline);
+    ctx.modified(NotifyFlags::STRING, "incrbyfloat", key);
+    ctx.out.bulk(&text);
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! The pipeline: from a client's arguments to the reply in its buffer.
+//!
+//! Owns the order of the checks, queueing between MULTI and EXEC, the measuring of calls, and what
+//! follows a command: late pushes, blocked clients that can be served.
+
+use crate::config::NotifyFlags;
+use crate::resp::{ArgBuf, Args, Error, Reply};
+use crate::server::Server;
+use crate::server::client::{ClientFlags, ClientRef, Queued};
+use crate::server::command::{CommandId, NotFound};
+use crate::server::ctx::{Caller, Ctx};
+use crate::spec::Flags;
+
+impl Server {
+    /// Executes, queues or refuses what a client sent; the reply stands in its buffer afterwards.
+    pub fn process(&mut self, id: ClientRef, args: Args<'_>) {
+        let now_ms = self.now_ms;
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.active_ms = now_ms;
+        let command = match self.commands.find(&args) {
+            Ok(command) => command,
+            Err(NotFound::Command) => return self.reject(id, None, &unknown_command(&args)),
+            Err(NotFound::Subcommand(container)) => {
+                let error = self.unknown_subcommand(container, &args);
+                return self.reject(id, None, &error);
+            }
+        };
+        client.last_command = Some(command);
+        if let Err(error) = self.admit(id, command, &args) {
+            return self.reject(id, Some(command), &error);
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.in_multi() && !self.commands.get(command).command.runs_in_multi() {
+            client.queued.push(Queued { command, args: ArgBuf::from(args) });
+            client.out.raw(b"+QUEUED\r\n");
+            return;
+        }
+        let db = client.db;
+        self.execute(id, command, db, args, Caller::Client);
+        if self.depth == 0 {
+            self.serve_ready_keys();
+        }
+    }
+
+    /// The checks before a client's command is executed or queued.
+    fn admit(&mut self, id: ClientRef, command: CommandId, args: &Args<'_>) -> Result<(), Error> {
+        let row = self.commands.get(command);
+        let flags = row.command.flags;
+        if !row.command.fits(args.len()) {
+            return Err(Error::wrong_arity(&*row.full_name));
+        }
+        let Some(client) = self.clients.get(id) else { return Ok(()) };
+        if !client.authenticated && !flags.contains(Flags::NO_AUTH) {
+            return Err(Error::NoAuth);
+        }
+        if client.in_multi() && flags.contains(Flags::NO_MULTI) {
+            return Err(Error::CommandInMulti);
+        }
+        let subscribed = !client.subs.is_empty();
+        if subscribed && !client.out.resp3() && !row.command.allowed_when_subscribed() {
+            let name = row.command.name;
+            return Err(Error::other(format!(
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT \
+                 / RESET are allowed in this context"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses a command with an error; a transaction that it was meant for will fail.
+    pub fn reject(&mut self, id: ClientRef, command: Option<CommandId>, error: &Error) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.in_multi() {
+            client.flags.insert(ClientFlags::DIRTY_EXEC);
+        }
+        let skips = client.flags.intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP_NEXT);
+        if !skips {
+            client.out.error(error);
+        }
+        self.counters.error(error.code());
+        let stats = command.and_then(|id| self.counters.per_command.get_mut(id.index()));
+        if let Some(stats) = stats {
+            stats.rejected += 1;
+        }
+        self.check_output_limit(id);
+    }
+
+    fn unknown_subcommand(&self, container: CommandId, args: &Args<'_>) -> Error {
+        let name = String::from_utf8_lossy(args.get(1).unwrap_or_default());
+        let shown: String = name.chars().take(128).collect();
+        let container = self.commands.get(container).command.name.to_ascii_uppercase();
+        Error::other(format!("ERR unknown subcommand '{shown}'. Try {container} HELP."))
+    }
+
+    /// Executes a client's command, whose reply goes to its buffer; says whether it blocks.
+    pub(in crate::server) fn execute(
+        &mut self,
+        id: ClientRef,
+        command: CommandId,
+        db: usize,
+        args: Args<'_>,
+        caller: Caller,
+    ) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        let out = std::mem::take(&mut client.out);
+        let before = out.len();
+        client.flags.insert(ClientFlags::EXECUTING);
+        if client.flags.contains(ClientFlags::REPLY_SKIP_NEXT) {
+            client.flags.remove(ClientFlags::REPLY_SKIP_NEXT);
+            client.flags.insert(ClientFlags::REPLY_SKIP);
+        }
+        let outer = self.executing.replace((id, out.proto()));
+        let (mut out, blocks) = self.call(id, command, db, args, caller, out);
+        self.executing = outer;
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        let silent = ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP;
+        if client.flags.intersects(silent) {
+            out.truncate(before);
+        }
+        client.flags.remove(ClientFlags::EXECUTING | ClientFlags::REPLY_SKIP);
+        if !client.late.is_empty() {
+            let late = std::mem::take(&mut client.late);
+            out.raw(&late);
+        }
+        client.out = out;
+        self.check_output_limit(id);
+        blocks
+    }
+
+    /// Calls a handler: what is measured, counted and shown to monitors. Says whether it blocks.
+    pub fn call(
+        &mut self,
+        id: ClientRef,
+        command: CommandId,
+        db: usize,
+        args: Args<'_>,
+        caller: Caller,
+        out: Reply,
+    ) -> (Reply, bool) {
+        let commands = std::sync::Arc::clone(&self.commands);
+        let row = commands.get(command);
+        let flags = row.command.flags;
+        if !self.monitors.is_empty()
+            && caller != Caller::Unblocked
+            && !flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+        {
+            self.feed_monitors(id, db, caller, args);
+        }
+        let start_ns = self.clock.mono_ns();
+        self.depth += 1;
+        let mut ctx = Ctx { srv: self, out, client: id, db, command, caller, blocks: false };
+        let result = (row.command.handler)(&mut ctx, args);
+        let Ctx { mut out, blocks, .. } = ctx;
+        self.depth -= 1;
+        let elapsed_ns = self.clock.mono_ns().saturating_sub(start_ns);
+        if let Err(error) = &result {
+            out.error(error);
+            self.counters.error(error.code());
+        }
+        if !blocks {
+            self.measure(command, args, id, caller, elapsed_ns, result.is_err());
+        }
+        (out, blocks)
+    }
+
+    fn measure(
+        &mut self,
+        command: CommandId,
+        args: Args<'_>,
+        id: ClientRef,
+        caller: Caller,
+        elapsed_ns: u64,
+        failed: bool,
+    ) {
+        self.counters.commands += 1;
+        let tracks = self.config.latency_tracking;
+        if let Some(stats) = self.counters.per_command.get_mut(command.index()) {
+            stats.calls += 1;
+            stats.ns += elapsed_ns;
+            stats.failed += u64::from(failed);
+            if tracks {
+                stats.latency.record(elapsed_ns);
+            }
+        }
+        let _ = (args, id, caller);
+        // A command that took long makes the cached time stale for those that follow.
+        if elapsed_ns > 1_000_000 && self.depth == 0 {
+            self.refresh_clock();
+        }
+    }
+
+    /// Serves a client while a script keeps the executor busy: only what may run then does.
+    pub fn process_while_busy(&mut self, id: ClientRef, args: Args<'_>) {
+        let allowed = self.commands.find(&args).is_ok_and(|command| {
+            self.commands.get(command).command.flags.contains(Flags::ALLOW_BUSY)
+        });
+        match allowed {
+            true => self.process(id, args),
+            false => self.reject(id, self.commands.find(&args).ok(), &Error::BusyScript),
+        }
+    }
+
+    /// Whether any events of this class are published.
+    pub fn notifies(&self, class: NotifyFlags) -> bool {
+        self.config.notify_keyspace_events.intersects(class)
+    }
+}
+
+impl super::command::Command {
+    /// Whether the command is executed between MULTI and EXEC instead of being queued.
+    fn runs_in_multi(&self) -> bool {
+        matches!(self.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+    }
+
+    /// Whether a RESP2 client may call it while it has subscriptions.
+    fn allowed_when_subscribed(&self) -> bool {
+        matches!(
+            self.name,
+            "ping"
+                | "subscribe"
+                | "ssubscribe"
+                | "psubscribe"
+                | "unsubscribe"
+                | "sunsubscribe"
+                | "punsubscribe"
+                | "quit"
+                | "reset"
+        )
+    }
+}
+
+/// The error for a command that doesn't exist, with the start of its arguments.
+pub fn unknown_command(args: &Args<'_>) -> Error {
+    const SHOWN_MAX: usize = 128;
+    let mut shown = String::new();
+    for arg in args.from(1).iter() {
+        let room = SHOWN_MAX.saturating_sub(shown.len());
+        if room == 0 {
+            break;
+        }
+        let arg = &arg[..arg.len().min(room)];
+        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(arg)));
+    }
+    let name = args.at(0);
+    let name = String::from_utf8_lossy(&name[..name.len().min(SHOWN_MAX)]);
+    Error::other(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+}

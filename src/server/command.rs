@@ -1,0 +1,228 @@
+//! The command table: one row per command, and how a row is found by name.
+//!
+//! Owns the [`Command`] type and the [`Table`]. Knows no particular command: `main` injects them.
+
+use hashbrown::HashMap;
+
+use crate::resp::{Args, Error};
+use crate::server::ctx::Ctx;
+use crate::spec::{Category, Flags, Group, KeySpec};
+
+/// What executes a command: writes its reply into `ctx.out`, or fails with an error reply.
+pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), Error>;
+
+/// Tells the positions of keys that key specifications can't describe; `None` if the arguments
+/// don't fit.
+pub type GetKeys = fn(&Args<'_>) -> Option<Vec<usize>>;
+
+/// A command: one row of a family's table.
+#[derive(Debug)]
+pub struct Command {
+    /// Lower-case name; of a subcommand, its own name only.
+    pub name: &'static str,
+    /// Number of arguments, the name included; negative: at least so many.
+    pub arity: i32,
+    /// Flags.
+    pub flags: Flags,
+    /// ACL categories, beside those that follow from the flags.
+    pub categories: Category,
+    /// Where its keys stand.
+    pub keys: &'static [KeySpec],
+    /// Where its keys stand, if `keys` can't say.
+    pub get_keys: Option<GetKeys>,
+    /// Group in the documentation.
+    pub group: Group,
+    /// The version of Redis that first had it.
+    pub since: &'static str,
+    /// Time complexity.
+    pub complexity: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// Hints to clients and proxies.
+    pub tips: &'static [&'static str],
+    /// Its subcommands; the handler then runs only without or with an unknown one.
+    pub subcommands: &'static [Command],
+    /// What executes it.
+    pub handler: Handler,
+}
+
+impl Command {
+    /// The fields that most rows leave as they are.
+    pub const DEFAULT: Self = Self {
+        name: "",
+        arity: 1,
+        flags: Flags::empty(),
+        categories: Category::empty(),
+        keys: &[],
+        get_keys: None,
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "",
+        tips: &[],
+        subcommands: &[],
+        handler: no_handler,
+    };
+
+    /// Whether a call with `len` arguments, the name included, has the right number of them.
+    pub fn fits(&self, len: usize) -> bool {
+        let len = i64::try_from(len).unwrap_or(i64::MAX);
+        let arity = i64::from(self.arity);
+        if arity >= 0 { len == arity } else { len >= -arity }
+    }
+}
+
+fn no_handler(_: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    Err(Error::other("ERR unknown command"))
+}
+
+/// A command's place in the [`Table`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CommandId(u16);
+
+impl CommandId {
+    /// The index of the command's statistics.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A command in the table.
+#[derive(Debug)]
+pub struct Registered {
+    /// Its row.
+    pub command: &'static Command,
+    /// The container that it is a subcommand of.
+    pub parent: Option<CommandId>,
+    /// Its name, with its container's: `client|kill`.
+    pub full_name: Box<str>,
+    subcommands: Vec<(&'static str, CommandId)>,
+}
+
+/// All commands by name.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Registered>,
+    by_name: HashMap<Box<[u8]>, CommandId>,
+}
+
+/// Why a name leads to no command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotFound {
+    /// There is no such command.
+    Command,
+    /// There is no such subcommand of this one.
+    Subcommand(CommandId),
+}
+
+impl Table {
+    /// A table of the given families.
+    pub fn new(families: &[&'static [Command]]) -> Self {
+        let mut table = Self::default();
+        for command in families.iter().copied().flatten() {
+            let id = table.register(command, None);
+            table.by_name.insert(command.name.as_bytes().into(), id);
+            for sub in command.subcommands {
+                let sub_id = table.register(sub, Some(id));
+                table.rows[id.index()].subcommands.push((sub.name, sub_id));
+            }
+        }
+        table
+    }
+
+    fn register(&mut self, command: &'static Command, parent: Option<CommandId>) -> CommandId {
+        let id = CommandId(u16::try_from(self.rows.len()).expect("a few hundred commands"));
+        let full_name = match parent {
+            Some(parent) => format!("{}|{}", self.rows[parent.index()].command.name, command.name),
+            None => command.name.to_string(),
+        };
+        let full_name = full_name.into_boxed_str();
+        self.rows.push(Registered { command, parent, full_name, subcommands: Vec::new() });
+        id
+    }
+
+    /// Gives a command another name, or none if `to` is empty (`rename-command`). Says whether
+    /// there was such a command, and none of the new name.
+    pub fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
+        let Some(id) = self.by_name.remove(from.to_ascii_lowercase().as_slice()) else {
+            return false;
+        };
+        to.is_empty() || self.by_name.insert(to.to_ascii_lowercase().into(), id).is_none()
+    }
+
+    /// The command that `args` calls: of a container, the subcommand.
+    #[inline]
+    pub fn find(&self, args: &Args<'_>) -> Result<CommandId, NotFound> {
+        let id = self.by_name(args.at(0)).ok_or(NotFound::Command)?;
+        let row = &self.rows[id.index()];
+        match args.get(1) {
+            Some(name) if !row.subcommands.is_empty() => {
+                row.subcommand(name).ok_or(NotFound::Subcommand(id))
+            }
+            _ => Ok(id),
+        }
+    }
+
+    /// The command of that name, in any case; not of a subcommand.
+    #[inline]
+    pub fn by_name(&self, name: &[u8]) -> Option<CommandId> {
+        const LONGEST: usize = 64;
+        let mut lower = [0u8; LONGEST];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.by_name.get(&*lower).copied()
+    }
+
+    /// The command of that name, or the subcommand of a name like `client|kill`.
+    pub fn by_full_name(&self, name: &[u8]) -> Option<CommandId> {
+        match memchr::memchr(b'|', name) {
+            None => self.by_name(name),
+            Some(bar) => self.get(self.by_name(&name[..bar])?).subcommand(&name[bar + 1..]),
+        }
+    }
+
+    /// A command by its place.
+    #[inline]
+    pub fn get(&self, id: CommandId) -> &Registered {
+        &self.rows[id.index()]
+    }
+
+    /// Every command and subcommand in the order of the families.
+    pub fn iter(&self) -> impl Iterator<Item = (CommandId, &Registered)> {
+        self.rows.iter().enumerate().map(|(i, row)| (CommandId(i as u16), row))
+    }
+
+    /// Every command that can be called by name, without subcommands, in the families' order.
+    pub fn top_level(&self) -> impl Iterator<Item = (CommandId, &Registered)> {
+        self.iter().filter(|(_, row)| row.parent.is_none())
+    }
+
+    /// Number of commands, without subcommands.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is no command.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// Number of commands and subcommands: the length that per-command statistics need.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+impl Registered {
+    /// The subcommand of that name, in any case.
+    pub fn subcommand(&self, name: &[u8]) -> Option<CommandId> {
+        let found = |(sub, _): &&(&str, CommandId)| sub.as_bytes().eq_ignore_ascii_case(name);
+        self.subcommands.iter().find(found).map(|(_, id)| *id)
+    }
+
+    /// Its subcommands.
+    pub fn subcommands(&self) -> impl ExactSizeIterator<Item = CommandId> {
+        self.subcommands.iter().map(|(_, id)| *id)
+    }
+}

@@ -1,0 +1,335 @@
+//! What a command handler sees: the server, the client's reply, and lookups with Redis's rules.
+//!
+//! Owns the rules of looking up (lazy expiry, hit and miss counts, access clocks, type checks) and
+//! of announcing changes (WATCH, notifications, the dirty count, keys that become ready). Never
+//! parses arguments and never does I/O.
+
+use std::borrow::Cow;
+
+use crate::config::NotifyFlags;
+use crate::keyspace::{Db, Entry, StrView};
+use crate::resp::{ArgBuf, Args, Error, Reply};
+use crate::server::Server;
+use crate::server::blocked::{Blocked, TimeoutReply};
+use crate::server::client::{Client, ClientRef};
+use crate::server::command::CommandId;
+use crate::value::{Collection, Type};
+
+/// On whose behalf a command is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// The client itself, directly.
+    Client,
+    /// EXEC.
+    Exec,
+    /// A script.
+    Script,
+    /// The server, since a key that the client waits for is ready.
+    Unblocked,
+}
+
+/// The context of one call.
+pub struct Ctx<'a> {
+    /// The server.
+    pub srv: &'a mut Server,
+    /// Where the reply is written.
+    pub out: Reply,
+    /// The client; a script's commands run as the script's caller.
+    pub client: ClientRef,
+    /// The selected database.
+    pub db: usize,
+    /// The command called.
+    pub command: CommandId,
+    /// On whose behalf it is called.
+    pub caller: Caller,
+    /// Whether the handler asked to wait; see [`Ctx::block`].
+    pub(in crate::server) blocks: bool,
+}
+
+impl Ctx<'_> {
+    /// The time of the call, in Unix milliseconds; it stands still in a script or transaction.
+    pub fn now_ms(&self) -> i64 {
+        self.srv.now_ms
+    }
+
+    /// The selected database, without lookup rules.
+    pub fn db(&self) -> &Db {
+        &self.srv.dbs[self.db]
+    }
+
+    /// The same to change, without announcing anything.
+    pub fn db_mut(&mut self) -> &mut Db {
+        &mut self.srv.dbs[self.db]
+    }
+
+    /// The calling client.
+    ///
+    /// # Panics
+    /// Never while its command runs: clients are removed between commands.
+    pub fn client(&mut self) -> &mut Client {
+        self.srv.clients.get_mut(self.client).expect("a client outlives its command")
+    }
+
+    /// The command's name as error texts give it.
+    pub fn command_name(&self) -> &'static str {
+        self.srv.commands.get(self.command).command.name
+    }
+
+    /// Whether the caller can't be made to wait: a script or transaction.
+    pub fn denies_blocking(&self) -> bool {
+        matches!(self.caller, Caller::Script | Caller::Exec)
+    }
+
+    // ---- lookups ----------------------------------------------------------------------------
+
+    /// Deletes the key if it is due. Every lookup does so first.
+    #[inline]
+    pub fn expire_if_due(&mut self, key: &[u8]) {
+        self.srv.expire_if_due(self.db, key);
+    }
+
+    /// The entry of a key, for reading: counts a hit or miss and touches the access clock.
+    pub fn lookup(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.lookup_reply(key).0
+    }
+
+    /// As [`lookup`](Self::lookup), with the reply to write to while the entry is borrowed.
+    pub fn lookup_reply(&mut self, key: &[u8]) -> (Option<&Entry>, &mut Reply) {
+        let found = self.srv.lookup_read(self.db, key, self.client);
+        if !found {
+            self.srv.notify(NotifyFlags::KEY_MISS, "keymiss", self.db, key);
+            return (None, &mut self.out);
+        }
+        (self.srv.dbs[self.db].get(key), &mut self.out)
+    }
+
+    /// The entry of a key without any trace: no statistics, no access clock. Expiry applies.
+    pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.expire_if_due(key);
+        self.srv.dbs[self.db].get(key)
+    }
+
+    /// Whether there is such a key; no statistics.
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// The entry of a key, to change its value. Its deadline stays: see
+    /// [`set_deadline`](Self::set_deadline).
+    pub fn lookup_write(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        self.expire_if_due(key);
+        let clock = self.srv.access_clock();
+        let entry = self.srv.dbs[self.db].get_mut(key)?;
+        self.srv.eviction.touch(entry, clock);
+        Some(entry)
+    }
+
+    /// The string at a key, for reading, with the reply to write to.
+    pub fn read_str(&mut self, key: &[u8]) -> Result<(Option<StrView<'_>>, &mut Reply), Error> {
+        match self.lookup_reply(key) {
+            (None, out) => Ok((None, out)),
+            (Some(entry), out) => Ok((Some(entry.str().ok_or(Error::WrongType)?), out)),
+        }
+    }
+
+    /// The collection at a key, for reading, with the reply to write to.
+    pub fn read<T: Collection>(&mut self, key: &[u8]) -> Result<(Option<&T>, &mut Reply), Error> {
+        match self.lookup_reply(key) {
+            (None, out) => Ok((None, out)),
+            (Some(entry), out) => Ok((Some(entry.collection().ok_or(Error::WrongType)?), out)),
+        }
+    }
+
+    /// The collection at a key, to change, with the reply to write to. Announce the change by
+    /// [`modified`](Self::modified), and call [`drop_if_empty`](Self::drop_if_empty) after a
+    /// removal.
+    pub fn write<T: Collection>(
+        &mut self,
+        key: &[u8],
+    ) -> Result<(Option<&mut T>, &mut Reply), Error> {
+        self.expire_if_due(key);
+        let clock = self.srv.access_clock();
+        let Some(entry) = self.srv.dbs[self.db].get_mut(key) else {
+            return Ok((None, &mut self.out));
+        };
+        if entry.kind() != T::TYPE {
+            return Err(Error::WrongType);
+        }
+        self.srv.eviction.touch(entry, clock);
+        Ok((entry.collection_mut(), &mut self.out))
+    }
+
+    /// As [`write`](Self::write), but a missing key is created with an empty collection. If
+    /// nothing is then added, [`drop_if_empty`](Self::drop_if_empty) must follow.
+    pub fn upsert<T: Collection>(&mut self, key: &[u8]) -> Result<(&mut T, &mut Reply), Error> {
+        self.expire_if_due(key);
+        let clock = self.srv.access_clock();
+        let srv = &mut *self.srv;
+        let hash = srv.dbs[self.db].hash(key);
+        if srv.dbs[self.db].get_hashed(hash, key).is_none() {
+            let entry = Entry::new(key, T::default().into_value(), None);
+            srv.added(self.db, &entry);
+            srv.dbs[self.db].put_hashed(hash, entry);
+        }
+        let entry = srv.dbs[self.db].get_mut_hashed(hash, key).ok_or(Error::NoSuchKey)?;
+        if entry.kind() != T::TYPE {
+            return Err(Error::WrongType);
+        }
+        srv.eviction.touch(entry, clock);
+        entry.collection_mut().map(|found| (found, &mut self.out)).ok_or(Error::WrongType)
+    }
+
+    /// The type of a key's value, without a trace.
+    pub fn kind_of(&mut self, key: &[u8]) -> Option<Type> {
+        self.peek(key).map(Entry::kind)
+    }
+
+    // ---- changes ----------------------------------------------------------------------------
+
+    /// Puts an entry in the place of whatever its key held. Announces nothing but the new key
+    /// to those who are blocked on it; call [`modified`](Self::modified).
+    pub fn put(&mut self, entry: Entry) {
+        self.srv.put(self.db, entry);
+    }
+
+    /// Stores a string at a key, without a deadline unless given, in place where possible.
+    pub fn put_str(&mut self, key: &[u8], value: &[u8], deadline: Option<i64>) {
+        let srv = &mut *self.srv;
+        let clock = srv.access_clock();
+        let db = &mut srv.dbs[self.db];
+        let hash = db.hash(key);
+        if let Some(entry) = db.get_mut_hashed(hash, key)
+            && entry.overwrite(value, deadline)
+        {
+            srv.eviction.touch(entry, clock);
+            return;
+        }
+        srv.put_hashed(self.db, hash, Entry::string(key, value, deadline));
+    }
+
+    /// Deletes a key; says whether there was one. `lazy` frees any value on the background thread
+    /// (large ones go there anyway).
+    pub fn delete(&mut self, key: &[u8]) -> bool {
+        self.expire_if_due(key);
+        self.srv.delete(self.db, key)
+    }
+
+    /// Deletes a key that holds an empty collection, with the `del` event; says whether it did.
+    pub fn drop_if_empty(&mut self, key: &[u8]) -> bool {
+        let empty = self.db().get(key).and_then(Entry::value).is_some_and(|v| v.is_empty());
+        if empty && self.srv.delete(self.db, key) {
+            self.srv.notify(NotifyFlags::GENERIC, "del", self.db, key);
+        }
+        empty
+    }
+
+    /// As [`drop_if_empty`](Self::drop_if_empty), without an event: undoes an `upsert` that added
+    /// nothing.
+    pub fn undo_upsert(&mut self, key: &[u8]) {
+        let empty = self.db().get(key).and_then(Entry::value).is_some_and(|v| v.is_empty());
+        if empty {
+            self.db_mut().take(key);
+        }
+    }
+
+    /// Sets or clears a key's deadline; says whether there is such a key.
+    pub fn set_deadline(&mut self, key: &[u8], deadline: Option<i64>) -> bool {
+        self.db_mut().set_deadline(key, deadline)
+    }
+
+    /// Announces a change of a key: to WATCH, to subscribers of its event, to the dirty count.
+    #[inline]
+    pub fn modified(&mut self, class: NotifyFlags, event: &str, key: &[u8]) {
+        self.touched(key);
+        self.srv.dirty += 1;
+        self.srv.notify(class, event, self.db, key);
+    }
+
+    /// Marks a key as changed for those who WATCH it, and no more.
+    #[inline]
+    pub fn touched(&mut self, key: &[u8]) {
+        self.srv.touch_watched(self.db, key);
+    }
+
+    /// Publishes a keyspace event.
+    pub fn notify(&mut self, class: NotifyFlags, event: &str, key: &[u8]) {
+        self.srv.notify(class, event, self.db, key);
+    }
+
+    /// Notes that a key may now serve clients that wait for it: after adding to a collection.
+    #[inline]
+    pub fn signal_ready(&mut self, key: &[u8]) {
+        self.srv.blocked.signal(self.db, key);
+    }
+
+    // ---- waiting ----------------------------------------------------------------------------
+
+    /// Makes the client wait until one of `keys` holds a value of type `kind`; the command is then
+    /// executed again. Where the caller can't wait, the timeout's reply is given at once.
+    /// `timeout_ms` of 0 is for ever. The handler must return without a reply after this.
+    pub fn block<'k>(
+        &mut self,
+        args: Args<'_>,
+        keys: impl Iterator<Item = &'k [u8]>,
+        kind: Type,
+        timeout_ms: i64,
+        on_timeout: TimeoutReply,
+    ) -> Result<(), Error> {
+        if self.denies_blocking() {
+            match on_timeout {
+                TimeoutReply::NullArray => self.out.null_array(),
+                TimeoutReply::Null => self.out.null(),
+            }
+            return Ok(());
+        }
+        self.blocks = true;
+        if self.caller == Caller::Unblocked {
+            return Ok(());
+        }
+        let deadline_ms = match timeout_ms {
+            0 => None,
+            timeout_ms => {
+                Some(self.now_ms().checked_add(timeout_ms).ok_or(Error::TimeoutOutOfRange)?)
+            }
+        };
+        let blocked = Blocked {
+            command: self.command,
+            args: ArgBuf::from(args),
+            db: self.db,
+            keys: keys.map(Into::into).collect(),
+            kind,
+            deadline_ms,
+            on_timeout,
+            spent_ns: 0,
+        };
+        self.srv.block_client(self.client, blocked);
+        Ok(())
+    }
+
+    /// Reads a timeout in seconds (a float), as blocking commands take it, in milliseconds.
+    pub fn parse_timeout(arg: &[u8]) -> Result<i64, Error> {
+        let seconds = crate::util::num::parse_f64(arg).ok_or(Error::TimeoutNotFloat)?;
+        let ms = (seconds * 1000.0).ceil();
+        if ms < 0.0 {
+            return Err(Error::TimeoutNegative);
+        }
+        if ms >= i64::MAX as f64 {
+            return Err(Error::TimeoutOutOfRange);
+        }
+        Ok(ms as i64)
+    }
+
+    /// An error reply with the command's name put in, for texts that quote it.
+    pub fn arity_error(&self) -> Error {
+        Error::wrong_arity(self.full_name())
+    }
+
+    /// The command's full name: `config|get`.
+    pub fn full_name(&self) -> Cow<'static, str> {
+        let row = self.srv.commands.get(self.command);
+        match row.parent {
+            Some(_) => Cow::Owned(row.full_name.to_string()),
+            None => Cow::Borrowed(row.command.name),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Key operations with their side effects: expiry, deletion, creation, flushing.
+//!
+//! Owns what must happen whenever a key comes or goes, on whoever's behalf: those who watch it,
+//! those who are blocked on it, events, statistics.
+
+use crate::config::NotifyFlags;
+use crate::ds::dict::Keyed;
+use crate::keyspace::{Db, Entry};
+use crate::server::Server;
+use crate::server::client::{ClientFlags, ClientRef};
+
+impl Server {
+    /// Whether a key is there, and due.
+    pub fn is_due(&self, db: usize, key: &[u8]) -> bool {
+        let deadline = self.dbs[db].get(key).and_then(Entry::deadline);
+        deadline.is_some_and(|deadline| deadline < self.now_ms)
+    }
+
+    /// Deletes a key if it is due.
+    #[inline]
+    pub fn expire_if_due(&mut self, db: usize, key: &[u8]) {
+        if self.dbs[db].volatile_len() > 0 && self.is_due(db, key) {
+            self.expire(db, key);
+        }
+    }
+
+    /// Deletes a key that is due.
+    pub fn expire(&mut self, db: usize, key: &[u8]) {
+        if self.delete(db, key) {
+            self.counters.expired += 1;
+            self.dirty += 1;
+            self.touch_watched(db, key);
+            self.notify(NotifyFlags::EXPIRED, "expired", db, key);
+        }
+    }
+
+    /// A lookup for reading: expires, counts, touches the access clock. Says whether the key is
+    /// there.
+    #[inline]
+    pub fn lookup_read(&mut self, db: usize, key: &[u8], client: ClientRef) -> bool {
+        let clock = self.access_clock();
+        let found = match self.dbs[db].get(key) {
+            Some(entry) => match entry.deadline() {
+                Some(deadline) if deadline < self.now_ms => {
+                    self.expire(db, key);
+                    false
+                }
+                _ => {
+                    let no_touch = self
+                        .clients
+                        .get(client)
+                        .is_some_and(|client| client.flags.contains(ClientFlags::NO_TOUCH));
+                    if !no_touch {
+                        self.eviction.touch(entry, clock);
+                    }
+                    true
+                }
+            },
+            None => false,
+        };
+        self.counters.hits += u64::from(found);
+        self.counters.misses += u64::from(!found);
+        found
+    }
+
+    /// Deletes a key, due or not; says whether there was one. Tells those who watch it; events
+    /// are the caller's.
+    pub fn delete(&mut self, db: usize, key: &[u8]) -> bool {
+        match self.dbs[db].take(key) {
+            Some(entry) => {
+                self.lazyfree.entry(entry);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Puts an entry in the place of whatever its key held.
+    pub fn put(&mut self, db: usize, entry: Entry) {
+        let hash = self.dbs[db].hash(entry.key());
+        self.put_hashed(db, hash, entry);
+    }
+
+    /// As [`put`](Self::put), with the key's hash known.
+    pub fn put_hashed(&mut self, db: usize, hash: u64, entry: Entry) {
+        self.added(db, &entry);
+        if let Some(old) = self.dbs[db].put_hashed(hash, entry) {
+            self.lazyfree.entry(old);
+        }
+    }
+
+    /// What an entry that is being put in needs: its access clock, and those who wait for its key.
+    #[inline]
+    pub(in crate::server) fn added(&mut self, db: usize, entry: &Entry) {
+        self.eviction.init(entry, self.access_clock());
+        self.blocked.signal(db, entry.key());
+        if self.config.notify_keyspace_events.contains(NotifyFlags::NEW)
+            && !self.dbs[db].contains(entry.key())
+        {
+            self.notify(NotifyFlags::NEW, "new", db, entry.key());
+        }
+    }
+
+    /// Empties one database, or all; returns how many keys there were. The old ones are freed on
+    /// the background thread unless `wait`.
+    pub fn flush(&mut self, only: Option<usize>, wait: bool) -> u64 {
+        let chosen = match only {
+            Some(db) => db..db + 1,
+            None => 0..self.dbs.len(),
+        };
+        let mut old = Vec::new();
+        for db in chosen {
+            self.touch_watched_db(db, None);
+            old.push(std::mem::take(&mut self.dbs[db]));
+        }
+        let keys = old.iter().map(|db: &Db| db.len() as u64).sum();
+        match wait {
+            true => drop(old),
+            false => self.lazyfree.dbs(old),
+        }
+        keys
+    }
+
+    /// Swaps two databases, as all clients see them.
+    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+        self.touch_watched_db(a, Some(b));
+        self.touch_watched_db(b, Some(a));
+        self.dbs.swap(a, b);
+        for db in [a, b] {
+            for key in self.blocked.keys_of(db) {
+                if self.dbs[db].contains(&key) {
+                    self.blocked.signal(db, &key);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The server: all state, and the pipeline that every command goes through.
+//!
+//! Composes the layers below. It runs on one thread and does no I/O: the network layer hands it
+//! commands, sends what stands in the clients' buffers, and carries out what it asks of the
+//! [`Network`]. It knows the `Command` type, never a particular command.
+
+pub mod blocked;
+pub mod call;
+pub mod client;
+pub mod command;
+pub mod cron;
+pub mod ctx;
+pub mod eviction;
+pub mod keys;
+pub mod lazyfree;
+pub mod limits;
+pub mod monitor;
+pub mod network;
+pub mod pubsub;
+pub mod watch;
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::keyspace::Db;
+use crate::resp::Proto;
+use crate::stats::{Counters, RateSampler};
+use crate::util::clock::Clock;
+use crate::util::log::Log;
+use crate::util::seed;
+use crate::value;
+
+use blocked::BlockedClients;
+use client::{ClientFlags, ClientRef, Clients};
+use command::Table;
+use eviction::{AccessClock, Eviction};
+use lazyfree::LazyFree;
+use network::Network;
+use pubsub::PubSub;
+use watch::WatchedKeys;
+
+/// The version of Redis that this server is compatible with.
+pub const REDIS_VERSION: &str = "7.2.4";
+/// The version of this server.
+pub const RHUBARB_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything that outlives a command.
+pub struct Server {
+    /// The configuration in force.
+    pub config: Config,
+    /// The encodings' thresholds, from the configuration.
+    pub limits: value::Limits,
+    /// The databases.
+    pub dbs: Vec<Db>,
+    /// All clients.
+    pub clients: Clients,
+    /// The command table.
+    pub commands: Arc<Table>,
+    /// Counters for INFO.
+    pub counters: Counters,
+    /// Sampled rates: commands, input bytes, output bytes, each per second.
+    pub rates: [RateSampler; 3],
+    /// Subscribers.
+    pub pubsub: PubSub,
+    /// Blocked clients.
+    pub blocked: BlockedClients,
+    /// Watched keys.
+    pub watched: WatchedKeys,
+    /// Clients that see every command.
+    pub monitors: Vec<ClientRef>,
+    /// Access clocks.
+    pub eviction: Eviction,
+    /// Where large values are freed.
+    pub lazyfree: LazyFree,
+    /// Random numbers that need no secrecy.
+    pub rng: fastrand::Rng,
+    /// The log.
+    pub log: Log,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The time that commands see, in Unix milliseconds.
+    pub now_ms: i64,
+    /// When the server started, in Unix milliseconds.
+    pub started_ms: i64,
+    /// 40 hexadecimal digits that tell this run from any other.
+    pub run_id: String,
+    /// Modifications since the last save.
+    pub dirty: u64,
+    /// Whether due keys are deleted by the cron (`DEBUG SET-ACTIVE-EXPIRE`).
+    pub active_expire: bool,
+    /// What the network layer offers.
+    pub network: Box<dyn Network>,
+    /// The path of the configuration file, if there is one.
+    pub config_file: Option<std::path::PathBuf>,
+    /// Set when the server is to end, with the exit code.
+    pub shutdown: Option<i32>,
+    /// The client whose command runs, and the protocol of its reply.
+    executing: Option<(ClientRef, Proto)>,
+    /// Depth of nested calls: commands of EXEC and scripts.
+    depth: u32,
+    /// Clients that the network layer must look at.
+    woken: Vec<ClientRef>,
+    cron: cron::CronState,
+}
+
+/// What a server is made of.
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// The command table.
+    pub commands: Table,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The log.
+    pub log: Log,
+    /// What the network layer offers.
+    pub network: Box<dyn Network>,
+    /// The path of the configuration file.
+    pub config_file: Option<std::path::PathBuf>,
+}
+
+impl Server {
+    /// A server with empty databases.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, mut commands, clock, log, network, config_file } = parts;
+        for (from, to) in &config.renamed_commands {
+            commands.rename(from, to);
+        }
+        let now_ms = clock.unix_us() / 1000;
+        Self {
+            limits: limits_of(&config),
+            dbs: (0..config.databases).map(|_| Db::new()).collect(),
+            clients: Clients::default(),
+            counters: Counters::new(commands.rows()),
+            rates: Default::default(),
+            commands: Arc::new(commands),
+            pubsub: PubSub::default(),
+            blocked: BlockedClients::default(),
+            watched: WatchedKeys::default(),
+            monitors: Vec::new(),
+            eviction: Eviction::new(&config),
+            lazyfree: LazyFree::start(),
+            rng: fastrand::Rng::with_seed(seed::random_u64()),
+            log,
+            now_ms,
+            started_ms: now_ms,
+            clock,
+            run_id: seed::random_hex(40),
+            dirty: 0,
+            active_expire: true,
+            network,
+            config_file,
+            shutdown: None,
+            executing: None,
+            depth: 0,
+            woken: Vec::new(),
+            cron: cron::CronState::default(),
+            config,
+        }
+    }
+
+    /// Reads the clock: what commands see as the time from here on.
+    pub fn refresh_clock(&mut self) {
+        self.now_ms = self.clock.unix_us() / 1000;
+    }
+
+    /// The time in the units of access clocks.
+    #[inline]
+    pub fn access_clock(&self) -> AccessClock {
+        AccessClock::at(self.now_ms)
+    }
+
+    /// Takes over what follows from a changed configuration.
+    pub fn apply_config(&mut self, config: Config) {
+        self.limits = limits_of(&config);
+        self.eviction = Eviction::new(&config);
+        self.config = config;
+    }
+
+    /// Tells the network layer to look at a client: it has output, can go on, or is to be closed.
+    #[inline]
+    pub fn wake(&mut self, id: ClientRef) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if !client.flags.contains(ClientFlags::AWAITS_FLUSH) {
+            client.flags.insert(ClientFlags::AWAITS_FLUSH);
+            self.woken.push(id);
+        }
+    }
+
+    /// A client that the network layer must look at, if there is one.
+    pub fn next_woken(&mut self) -> Option<ClientRef> {
+        let id = self.woken.pop()?;
+        if let Some(client) = self.clients.get_mut(id) {
+            client.flags.remove(ClientFlags::AWAITS_FLUSH);
+        }
+        Some(id)
+    }
+
+    /// Has a client closed as soon as the network layer sees it.
+    pub fn close_client(&mut self, id: ClientRef) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.flags.insert(ClientFlags::CLOSE_ASAP);
+        }
+        self.wake(id);
+    }
+
+    /// Forgets a client that is gone: the network layer calls this once its socket is closed.
+    pub fn remove_client(&mut self, id: ClientRef) {
+        self.unblock_client(id);
+        self.unsubscribe_all(id);
+        self.unwatch_all(id);
+        self.monitors.retain(|monitor| *monitor != id);
+        self.clients.remove(id);
+    }
+
+    /// Whether a command is being executed for this client or for anybody.
+    pub fn is_executing(&self) -> bool {
+        self.executing.is_some()
+    }
+}
+
+/// The encodings' thresholds, as the value layer wants them.
+fn limits_of(config: &Config) -> value::Limits {
+    value::Limits {
+        hash_max_listpack_entries: config.hash_max_listpack_entries,
+        hash_max_listpack_value: config.hash_max_listpack_value,
+        list_max_listpack_size: config.list_max_listpack_size,
+        set_max_intset_entries: config.set_max_intset_entries,
+        set_max_listpack_entries: config.set_max_listpack_entries,
+        set_max_listpack_value: config.set_max_listpack_value,
+        zset_max_listpack_entries: config.zset_max_listpack_entries,
+        zset_max_listpack_value: config.zset_max_listpack_value,
+    }
+}

@@ -1,0 +1,58 @@
+//! MONITOR: every command, as it is executed, to those who asked for it.
+
+use crate::resp::Args;
+use crate::server::Server;
+use crate::server::client::{ClientFlags, ClientRef};
+use crate::server::ctx::Caller;
+
+impl Server {
+    /// Shows a command to the monitors. `hidden` holds indices of arguments that are secret.
+    pub(in crate::server) fn feed_monitors(
+        &mut self,
+        id: ClientRef,
+        db: usize,
+        caller: Caller,
+        args: Args<'_>,
+    ) {
+        let mut line = Vec::with_capacity(64 + args.byte_len());
+        let us = self.clock.unix_us();
+        let stamp = format!("+{}.{:06} [{db} ", us / 1_000_000, us % 1_000_000);
+        line.extend_from_slice(stamp.as_bytes());
+        match self.clients.get(id) {
+            _ if caller == Caller::Script => line.extend_from_slice(b"lua"),
+            Some(client) if client.flags.contains(ClientFlags::UNIX_SOCKET) => {
+                line.extend_from_slice(b"unix:");
+                line.extend_from_slice(client.addr.trim_end_matches(":0").as_bytes());
+            }
+            Some(client) => line.extend_from_slice(client.addr.as_bytes()),
+            None => {}
+        }
+        line.push(b']');
+        for arg in args.iter() {
+            line.push(b' ');
+            quote(arg, &mut line);
+        }
+        line.extend_from_slice(b"\r\n");
+        for monitor in self.monitors.clone() {
+            self.push_output(monitor, &line);
+        }
+    }
+}
+
+/// Appends `bytes` in double quotes, with escapes for what can't be printed.
+pub fn quote(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &byte in bytes {
+        match byte {
+            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x07 => out.extend_from_slice(b"\\a"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            b' '..=b'~' => out.push(byte),
+            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
