@@ -20,3 +20,5 @@ pub mod stats;
 pub mod server;
 
 pub mod commands;
+
+pub mod net;

@@ -1,0 +1,324 @@
+//! One connection: a state machine that reads, executes and writes.
+//!
+//! Owns the socket, the request parser and the part of a command that has arrived. A whole read is
+//! executed before anything is written; one write then takes all replies.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::net::Net;
+use crate::resp::parser::{Limits, Parsed, RequestParser};
+use crate::server::Server;
+use crate::server::client::{ClientFlags, ClientRef};
+
+/// Reads of one connection in a row, before others get their turn.
+const TURNS: usize = 8;
+/// An output buffer that was larger than this is given back when it is empty.
+const OUT_KEEP: usize = 64 * 1024;
+/// Error replies, and requests shown in the log, are cut to this.
+const SHOWN_MAX: usize = 128;
+
+/// A socket of either kind.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    /// The socket beneath, for calls that don't wait for tokio's readiness.
+    pub(super) fn raw(&self) -> socket2::SockRef<'_> {
+        match self {
+            Self::Tcp(stream) => socket2::SockRef::from(stream),
+            Self::Unix(stream) => socket2::SockRef::from(stream),
+        }
+    }
+}
+
+/// What has arrived and has not been executed.
+#[derive(Default)]
+pub(super) struct Input {
+    pub(super) buf: Vec<u8>,
+    parser: RequestParser,
+}
+
+/// The parts of a connection that only one function works on at a time.
+pub(super) struct Io {
+    pub(super) stream: Stream,
+    pub(super) input: Input,
+}
+
+/// A connection, as the other tasks see it.
+pub(super) struct Conn {
+    pub(super) id: ClientRef,
+    pub(super) io: RefCell<Io>,
+    waker: RefCell<Option<Waker>>,
+    finishing: Cell<bool>,
+}
+
+/// How far a connection has come.
+enum Progress {
+    /// Something was done: look again.
+    Again,
+    /// Nothing to do until the socket or somebody else wakes the task.
+    Wait,
+    /// It is over.
+    Closed,
+}
+
+impl Conn {
+    pub(super) fn new(id: ClientRef, stream: Stream) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            io: RefCell::new(Io { stream, input: Input::default() }),
+            waker: RefCell::new(None),
+            finishing: Cell::new(false),
+        })
+    }
+
+    /// Has the connection's task look at its client again.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Has the connection end once its output is sent.
+    pub(super) fn finish(&self) {
+        self.finishing.set(true);
+        self.wake();
+    }
+
+    /// Serves the connection until it ends.
+    pub(super) async fn run(self: Rc<Self>, net: Rc<Net>) {
+        poll_fn(|cx| self.poll(cx, &net)).await;
+        net.server.borrow_mut().remove_client(self.id);
+        net.conns.borrow_mut().remove(&self.id);
+        net.wake_others(None);
+    }
+
+    fn poll(&self, cx: &mut Context<'_>, net: &Net) -> Poll<()> {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        drop(waker);
+        let mut io = self.io.borrow_mut();
+        for _ in 0..TURNS {
+            match self.turn(cx, net, &mut io) {
+                Progress::Again => {}
+                Progress::Wait => return Poll::Pending,
+                Progress::Closed => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn turn(&self, cx: &mut Context<'_>, net: &Net, io: &mut Io) -> Progress {
+        // A client that was blocked may go on with what has arrived meanwhile.
+        if !io.input.buf.is_empty() && self.resumes(net) {
+            let Io { input, .. } = io;
+            let Input { buf, parser } = input;
+            let used = execute(&mut net.server.borrow_mut(), self.id, parser, buf);
+            buf.drain(..used);
+            net.wake_others(Some(self.id));
+        }
+        match self.flush(cx, net, &mut io.stream) {
+            Ok(true) => {}
+            Ok(false) if self.finishing.get() => return Progress::Closed,
+            Ok(false) => {}
+            Err(()) => return Progress::Closed,
+        }
+        self.read(cx, net, io)
+    }
+
+    /// Whether the client was blocked and isn't any more.
+    fn resumes(&self, net: &Net) -> bool {
+        let mut server = net.server.borrow_mut();
+        let Some(client) = server.clients.get_mut(self.id) else { return false };
+        let resumes = client.flags.contains(ClientFlags::UNBLOCKED) && !client.is_blocked();
+        client.flags.remove(ClientFlags::UNBLOCKED);
+        resumes
+    }
+
+    /// Sends what is pending. Says whether something is left; fails when the connection is over.
+    fn flush(&self, cx: &mut Context<'_>, net: &Net, stream: &mut Stream) -> Result<bool, ()> {
+        let mut server = net.server.borrow_mut();
+        let server = &mut *server;
+        let Some(client) = server.clients.get_mut(self.id) else { return Err(()) };
+        if client.flags.contains(ClientFlags::CLOSE_ASAP) {
+            return Err(());
+        }
+        while client.sent < client.out.len() {
+            match stream.poll_write(cx, &client.out.bytes()[client.sent..]) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(()),
+                Poll::Ready(Ok(n)) => {
+                    client.sent += n;
+                    server.counters.net_out += n as u64;
+                    server.counters.writes += 1;
+                }
+                Poll::Pending => {
+                    // What has been sent is let go of, or a slow reader would hold it all.
+                    if client.sent > OUT_KEEP {
+                        client.out.buf_mut().drain(..client.sent);
+                        client.sent = 0;
+                    }
+                    return Ok(true);
+                }
+            }
+        }
+        client.sent = 0;
+        if client.out.capacity() > OUT_KEEP {
+            *client.out.buf_mut() = Vec::new();
+        } else {
+            client.out.truncate(0);
+        }
+        match client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
+            true => Err(()),
+            false => Ok(false),
+        }
+    }
+
+    /// Reads once, and executes what has arrived.
+    fn read(&self, cx: &mut Context<'_>, net: &Net, io: &mut Io) -> Progress {
+        let mut shared = net.read_buf.borrow_mut();
+        let mut read = ReadBuf::new(&mut shared);
+        match io.stream.poll_read(cx, &mut read) {
+            Poll::Pending => return Progress::Wait,
+            Poll::Ready(Err(_)) => return Progress::Closed,
+            Poll::Ready(Ok(())) if read.filled().is_empty() => return Progress::Closed,
+            Poll::Ready(Ok(())) => {}
+        }
+        let Input { buf, parser } = &mut io.input;
+        let mut server = net.server.borrow_mut();
+        server.refresh_clock();
+        server.counters.net_in += read.filled().len() as u64;
+        server.counters.reads += 1;
+        if buf.is_empty() {
+            // The common case: whole commands, executed where they were read.
+            let used = execute(&mut server, self.id, parser, read.filled());
+            let rest = &read.filled()[used..];
+            if !rest.is_empty() {
+                buf.reserve_exact(parser.wanted().unwrap_or(0).min(MAX_RESERVE).max(rest.len()));
+                buf.extend_from_slice(rest);
+            }
+        } else {
+            buf.extend_from_slice(read.filled());
+            let used = execute(&mut server, self.id, parser, buf);
+            if used == buf.len() {
+                *buf = Vec::new();
+            } else {
+                buf.drain(..used);
+            }
+        }
+        let over = buf.len() as u64 > server.config.client_query_buffer_limit;
+        if over {
+            self.log_over_limit(&mut server, buf);
+        }
+        drop(server);
+        net.wake_others(Some(self.id));
+        if over { Progress::Closed } else { Progress::Again }
+    }
+
+    fn log_over_limit(&self, server: &mut Server, buf: &[u8]) {
+        server.counters.query_buffer_closes += 1;
+        let start = String::from_utf8_lossy(&buf[..buf.len().min(SHOWN_MAX / 2)]).into_owned();
+        server.log.warning(format_args!(
+            "Closing client that reached max query buffer length: id={} (qbuf initial bytes: \
+             {start:?})",
+            self.id.id
+        ));
+    }
+}
+
+/// The most that is reserved for an argument before its bytes arrive.
+const MAX_RESERVE: usize = 1 << 20;
+
+/// Executes the whole commands at the start of `data`, as long as the client may go on; returns
+/// the bytes that they took.
+pub(super) fn execute(
+    server: &mut Server,
+    id: ClientRef,
+    parser: &mut RequestParser,
+    data: &[u8],
+) -> usize {
+    execute_with(server, id, parser, data, Server::process)
+}
+
+/// As [`execute`], with the function that takes each command.
+pub(super) fn execute_with(
+    server: &mut Server,
+    id: ClientRef,
+    parser: &mut RequestParser,
+    data: &[u8],
+    process: fn(&mut Server, ClientRef, crate::resp::Args<'_>),
+) -> usize {
+    let bulk_len_max = server.config.proto_max_bulk_len;
+    let mut used = 0;
+    loop {
+        let Some(client) = server.clients.get_mut(id) else { return data.len() };
+        if client.is_blocked() {
+            break;
+        }
+        if client.is_closing() {
+            return data.len();
+        }
+        let limits = Limits { bulk_len_max, authenticated: client.authenticated };
+        let rest = &data[used..];
+        match parser.parse(rest, &limits) {
+            Ok(Parsed::Incomplete) => break,
+            Ok(Parsed::Empty { consumed }) => used += consumed,
+            Ok(Parsed::Command { consumed }) => {
+                client.query_buf.0 = rest.len();
+                process(server, id, parser.args(rest));
+                used += consumed;
+            }
+            Err(error) => {
+                client.out.error_text(format!("ERR {error}").as_bytes());
+                client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
+                server.counters.error("ERR");
+                let shown =
+                    String::from_utf8_lossy(&rest[..rest.len().min(SHOWN_MAX)]).into_owned();
+                server.log.verbose(format_args!(
+                    "{error} from client: id={}. Query buffer during protocol error: {shown:?}",
+                    id.id
+                ));
+                return data.len();
+            }
+        }
+    }
+    if let Some(client) = server.clients.get_mut(id) {
+        client.query_buf.0 = data.len() - used;
+    }
+    used
+}
+
+impl Input {
+    /// Executes what a busy server may execute of what has arrived.
+    pub(super) fn execute_busy(&mut self, server: &mut Server, id: ClientRef) {
+        let Self { buf, parser } = self;
+        let used = execute_with(server, id, parser, buf, Server::process_while_busy);
+        buf.drain(..used);
+    }
+}
