@@ -15,6 +15,7 @@ pub mod value;
 pub mod keyspace;
 
 pub mod config;
+pub mod script;
 pub mod stats;
 
 pub mod server;

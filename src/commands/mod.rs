@@ -4,17 +4,29 @@
 //! are plain functions: no I/O, time and randomness through `Ctx`.
 
 pub mod connection;
+pub mod pubsub;
 pub mod string;
+pub mod transaction;
 
 use crate::server::command::{Command, Table};
+use crate::server::ctx::Ctx;
 use crate::spec::{KeyFlags, KeySpec};
 
 /// The rows of every family.
-pub const FAMILIES: &[&[Command]] = &[string::COMMANDS, connection::COMMANDS];
+pub const FAMILIES: &[&[Command]] =
+    &[connection::COMMANDS, pubsub::COMMANDS, string::COMMANDS, transaction::COMMANDS];
 
 /// The table of all commands.
 pub fn table() -> Table {
     Table::new(FAMILIES)
+}
+
+/// The reply of a HELP subcommand, in Redis's form: simple strings, the last two about HELP itself.
+pub(crate) fn reply_help(ctx: &mut Ctx<'_>, container: &str, lines: &[&str]) {
+    let first = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    ctx.out.array(lines.len() + 3);
+    let all = [first.as_str()].into_iter().chain(lines.iter().copied());
+    all.chain(["HELP", "    Print this help."]).for_each(|line| ctx.out.simple(line.as_bytes()));
 }
 
 /// One key, the first argument, that is read.
