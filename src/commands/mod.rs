@@ -5,6 +5,7 @@
 
 pub mod connection;
 pub mod pubsub;
+pub mod scripting;
 pub mod string;
 pub mod transaction;
 
@@ -13,8 +14,13 @@ use crate::server::ctx::Ctx;
 use crate::spec::{KeyFlags, KeySpec};
 
 /// The rows of every family.
-pub const FAMILIES: &[&[Command]] =
-    &[connection::COMMANDS, pubsub::COMMANDS, string::COMMANDS, transaction::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[
+    connection::COMMANDS,
+    pubsub::COMMANDS,
+    scripting::COMMANDS,
+    string::COMMANDS,
+    transaction::COMMANDS,
+];
 
 /// The table of all commands.
 pub fn table() -> Table {

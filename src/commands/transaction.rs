@@ -104,7 +104,7 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
         let db = ctx.client().db;
         let out = std::mem::take(&mut ctx.out);
         let args = queued.args.args();
-        ctx.out = ctx.srv.call(id, queued.command, db, args, Caller::Exec, out).0;
+        ctx.out = ctx.srv.call(id, queued.command, db, args, Caller::Exec, out).out;
     }
     ctx.db = ctx.client().db;
     Ok(())

@@ -11,6 +11,17 @@ use crate::server::command::{CommandId, NotFound};
 use crate::server::ctx::{Caller, Ctx};
 use crate::spec::Flags;
 
+/// What a call leaves behind.
+#[derive(Debug)]
+pub struct Called {
+    /// The buffer that was given, with the reply.
+    pub out: Reply,
+    /// Whether the client now waits, and there is no reply yet.
+    pub blocks: bool,
+    /// The database selected afterwards.
+    pub db: usize,
+}
+
 impl Server {
     /// Executes, queues or refuses what a client sent; the reply stands in its buffer afterwards.
     pub fn process(&mut self, id: ClientRef, args: Args<'_>) {
@@ -85,7 +96,12 @@ impl Server {
         self.check_output_limit(id);
     }
 
-    fn unknown_subcommand(&self, container: CommandId, args: &Args<'_>) -> Error {
+    /// The error for a subcommand that doesn't exist.
+    pub(in crate::server) fn unknown_subcommand(
+        &self,
+        container: CommandId,
+        args: &Args<'_>,
+    ) -> Error {
         let name = String::from_utf8_lossy(args.get(1).unwrap_or_default());
         let shown: String = name.chars().take(128).collect();
         let container = self.commands.get(container).command.name.to_ascii_uppercase();
@@ -110,7 +126,7 @@ impl Server {
             client.flags.insert(ClientFlags::REPLY_SKIP);
         }
         let outer = self.executing.replace((id, out.proto()));
-        let (mut out, blocks) = self.call(id, command, db, args, caller, out);
+        let Called { mut out, blocks, .. } = self.call(id, command, db, args, caller, out);
         self.executing = outer;
         let Some(client) = self.clients.get_mut(id) else { return false };
         let silent = ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP;
@@ -127,7 +143,7 @@ impl Server {
         blocks
     }
 
-    /// Calls a handler: what is measured, counted and shown to monitors. Says whether it blocks.
+    /// Calls a handler: what is measured, counted and shown to monitors.
     pub fn call(
         &mut self,
         id: ClientRef,
@@ -136,7 +152,7 @@ impl Server {
         args: Args<'_>,
         caller: Caller,
         out: Reply,
-    ) -> (Reply, bool) {
+    ) -> Called {
         let commands = std::sync::Arc::clone(&self.commands);
         let row = commands.get(command);
         let flags = row.command.flags;
@@ -150,7 +166,7 @@ impl Server {
         self.depth += 1;
         let mut ctx = Ctx { srv: self, out, client: id, db, command, caller, blocks: false };
         let result = (row.command.handler)(&mut ctx, args);
-        let Ctx { mut out, blocks, .. } = ctx;
+        let Ctx { mut out, blocks, db, .. } = ctx;
         self.depth -= 1;
         let elapsed_ns = self.clock.mono_ns().saturating_sub(start_ns);
         if let Err(error) = &result {
@@ -160,7 +176,7 @@ impl Server {
         if !blocks {
             self.measure(command, args, id, caller, elapsed_ns, result.is_err());
         }
-        (out, blocks)
+        Called { out, blocks, db }
     }
 
     fn measure(

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod monitor;
 pub mod network;
 pub mod pubsub;
+pub mod scripting;
 pub mod watch;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use eviction::{AccessClock, Eviction};
 use lazyfree::LazyFree;
 use network::Network;
 use pubsub::PubSub;
+use scripting::Scripting;
 use watch::WatchedKeys;
 
 /// The version of Redis that this server is compatible with.
@@ -88,6 +90,10 @@ pub struct Server {
     pub dirty: u64,
     /// Whether due keys are deleted by the cron (`DEBUG SET-ACTIVE-EXPIRE`).
     pub active_expire: bool,
+    /// Scripts.
+    pub scripting: Scripting,
+    /// Whether scripts may call what is denied to them (`DEBUG SET-DISABLE-DENY-SCRIPTS`).
+    pub allow_deny_scripts: bool,
     /// What the network layer offers.
     pub network: Box<dyn Network>,
     /// The path of the configuration file, if there is one.
@@ -148,6 +154,8 @@ impl Server {
             run_id: seed::random_hex(40),
             dirty: 0,
             active_expire: true,
+            scripting: Scripting::default(),
+            allow_deny_scripts: false,
             network,
             config_file,
             shutdown: None,

@@ -1,0 +1,279 @@
+//! Scripts: EVAL, EVALSHA and their read-only forms, SCRIPT.
+
+use crate::resp::{Args, Error};
+use crate::script::{Engine, Flags as ScriptFlags, ScriptId};
+use crate::server::command::Command;
+use crate::server::ctx::Ctx;
+use crate::server::scripting::{KillError, ScriptCall};
+use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search};
+
+const EVAL: Flags = Flags::NOSCRIPT
+    .union(Flags::STALE)
+    .union(Flags::SKIP_MONITOR)
+    .union(Flags::MAY_REPLICATE)
+    .union(Flags::NO_MANDATORY_KEYS)
+    .union(Flags::MOVABLEKEYS);
+const EVAL_RO: Flags = EVAL.difference(Flags::MAY_REPLICATE).union(Flags::READONLY);
+const SCRIPT_KEYS: &[KeySpec] = &[KeySpec {
+    search: Search::Index(2),
+    find: Find::Numkeys { index: 0, first: 1, step: 1 },
+    flags: KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE),
+}];
+const SCRIPT_KEYS_RO: &[KeySpec] = &[KeySpec {
+    search: Search::Index(2),
+    find: Find::Numkeys { index: 0, first: 1, step: 1 },
+    flags: KeyFlags::RO.union(KeyFlags::ACCESS),
+}];
+const SCRIPTING: Command = Command {
+    group: Group::Scripting,
+    categories: Category::SCRIPTING,
+    complexity: "As the script's",
+    ..Command::DEFAULT
+};
+const SUBCOMMAND: Command =
+    Command { flags: Flags::NOSCRIPT, since: "2.6.0", complexity: "O(1)", ..SCRIPTING };
+
+/// The rows of this family.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "eval",
+        arity: -3,
+        flags: EVAL,
+        keys: SCRIPT_KEYS,
+        since: "2.6.0",
+        summary: "Runs a Lua script.",
+        handler: eval,
+        ..SCRIPTING
+    },
+    Command {
+        name: "evalsha",
+        arity: -3,
+        flags: EVAL,
+        keys: SCRIPT_KEYS,
+        since: "2.6.0",
+        summary: "Runs a cached Lua script by its SHA1.",
+        handler: evalsha,
+        ..SCRIPTING
+    },
+    Command {
+        name: "eval_ro",
+        arity: -3,
+        flags: EVAL_RO,
+        keys: SCRIPT_KEYS_RO,
+        since: "7.0.0",
+        summary: "Runs a Lua script that doesn't write.",
+        handler: eval_ro,
+        ..SCRIPTING
+    },
+    Command {
+        name: "evalsha_ro",
+        arity: -3,
+        flags: EVAL_RO,
+        keys: SCRIPT_KEYS_RO,
+        since: "7.0.0",
+        summary: "Runs a cached Lua script that doesn't write, by its SHA1.",
+        handler: evalsha_ro,
+        ..SCRIPTING
+    },
+    Command {
+        name: "script",
+        arity: -2,
+        since: "2.6.0",
+        summary: "Manages the cache of scripts.",
+        subcommands: SUBCOMMANDS,
+        handler: script,
+        ..SCRIPTING
+    },
+];
+
+const SUBCOMMANDS: &[Command] = &[
+    Command {
+        name: "load",
+        arity: 3,
+        flags: Flags::NOSCRIPT.union(Flags::STALE),
+        complexity: "O(N), N bytes of the script",
+        summary: "Puts a script into the cache and returns its SHA1.",
+        tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+        handler: load,
+        ..SUBCOMMAND
+    },
+    Command {
+        name: "exists",
+        arity: -3,
+        complexity: "O(N), N scripts",
+        summary: "Tells which scripts are in the cache.",
+        tips: &["request_policy:all_shards", "response_policy:agg_logical_and"],
+        handler: exists,
+        ..SUBCOMMAND
+    },
+    Command {
+        name: "flush",
+        arity: -2,
+        complexity: "O(N), N scripts",
+        summary: "Empties the cache of scripts.",
+        tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+        handler: flush,
+        ..SUBCOMMAND
+    },
+    Command {
+        name: "kill",
+        arity: 2,
+        flags: Flags::NOSCRIPT.union(Flags::ALLOW_BUSY),
+        summary: "Ends the running script, if it hasn't written.",
+        tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
+        handler: kill,
+        ..SUBCOMMAND
+    },
+    Command {
+        name: "debug",
+        arity: 3,
+        since: "3.2.0",
+        summary: "Sets the debug mode of scripts, of which only NO exists.",
+        handler: debug,
+        ..SUBCOMMAND
+    },
+    Command {
+        name: "help",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE),
+        since: "5.0.0",
+        summary: "Lists the subcommands.",
+        handler: help,
+        ..SUBCOMMAND
+    },
+];
+
+fn engine<'a>(ctx: &'a mut Ctx<'_>) -> Result<&'a mut Engine, Error> {
+    ctx.srv.scripting.engine().ok_or(Error::NotFromScript)
+}
+
+fn eval(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let script = load_script(ctx, args.at(1));
+    run(ctx, args, script, false)
+}
+
+fn eval_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let script = load_script(ctx, args.at(1));
+    run(ctx, args, script, true)
+}
+
+fn evalsha(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let script = engine(ctx)?.find(args.at(1)).ok_or(Error::NoScript);
+    run(ctx, args, script, false)
+}
+
+fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let script = engine(ctx)?.find(args.at(1)).ok_or(Error::NoScript);
+    run(ctx, args, script, true)
+}
+
+fn load_script(ctx: &mut Ctx<'_>, body: &[u8]) -> Result<ScriptId, Error> {
+    engine(ctx)?.load(body).map_err(|error| Error::other(error.to_string()))
+}
+
+/// Runs a script; the number of keys is checked before its existence.
+fn run(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    script: Result<ScriptId, Error>,
+    read_only: bool,
+) -> Result<(), Error> {
+    let count = args.int(2)?;
+    if count > i64::try_from(args.len() - 3).unwrap_or(i64::MAX) {
+        return Err(Error::NumKeysTooMany);
+    }
+    let count = usize::try_from(count).map_err(|_| Error::NumKeysNegative)?;
+    let script = script?;
+    let flags = engine(ctx)?.script(script).flags;
+    let declared = !flags.contains(ScriptFlags::EVAL_COMPAT);
+    if read_only && declared && !flags.contains(ScriptFlags::NO_WRITES) {
+        return Err(Error::ScriptFlags);
+    }
+    let call = ScriptCall {
+        script,
+        keys: args.range(3, 3 + count),
+        argv: args.from(3 + count),
+        read_only: read_only || flags.contains(ScriptFlags::NO_WRITES),
+        client: ctx.client,
+        db: ctx.db,
+    };
+    let start = ctx.out.len();
+    if ctx.srv.run_script(call, &mut ctx.out) {
+        // The reply says so already; it is counted as this command's own error.
+        let text = String::from_utf8_lossy(&ctx.out.bytes()[start..]);
+        let text = text.trim_start_matches('-').trim_end().to_string();
+        ctx.out.truncate(start);
+        return Err(Error::other(text));
+    }
+    Ok(())
+}
+
+fn script(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    Err(ctx.arity_error())
+}
+
+fn load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let id = load_script(ctx, args.at(2))?;
+    let sha = engine(ctx)?.script(id).sha;
+    ctx.out.bulk(&sha);
+    Ok(())
+}
+
+fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.out.array(args.len() - 2);
+    for sha in args.from(2).iter() {
+        let found = engine(ctx)?.find(sha).is_some();
+        ctx.out.int(i64::from(found));
+    }
+    Ok(())
+}
+
+fn flush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    // A VM can't be freed on another thread, so both ways are the same.
+    if args.len() > 3 || args.len() == 3 && !args.is(2, "sync") && !args.is(2, "async") {
+        return Err(Error::other("ERR SCRIPT FLUSH only support SYNC|ASYNC option"));
+    }
+    ctx.srv.scripting.flush();
+    ctx.out.ok();
+    Ok(())
+}
+
+fn kill(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    ctx.srv.scripting.kill().map_err(|error| match error {
+        KillError::NotBusy => Error::NotBusy,
+        KillError::Unkillable => Error::Unkillable,
+    })?;
+    ctx.out.ok();
+    Ok(())
+}
+
+fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if args.is(2, "no") {
+        ctx.out.ok();
+        return Ok(());
+    }
+    if args.is(2, "yes") || args.is(2, "sync") {
+        return Err(Error::other("ERR The Lua debugger is not available in this server"));
+    }
+    Err(Error::other("ERR Use SCRIPT DEBUG YES/SYNC/NO"))
+}
+
+fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    super::reply_help(
+        ctx,
+        "SCRIPT",
+        &[
+            "DEBUG (YES|SYNC|NO)",
+            "    Set the debug mode of scripts.",
+            "EXISTS <sha1> [<sha1> ...]",
+            "    Tell which scripts are in the cache.",
+            "FLUSH [ASYNC|SYNC]",
+            "    Empty the cache of scripts.",
+            "KILL",
+            "    End the running script.",
+            "LOAD <script>",
+            "    Put a script into the cache and return its SHA1.",
+        ],
+    );
+    Ok(())
+}
