@@ -4,7 +4,10 @@
 //! are plain functions: no I/O, time and randomness through `Ctx`.
 
 pub mod connection;
+pub mod expire;
+pub mod keys;
 pub mod pubsub;
+pub mod scan;
 pub mod scripting;
 pub mod string;
 pub mod transaction;

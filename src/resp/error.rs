@@ -41,6 +41,8 @@ errors! {
     Overflow => "ERR increment or decrement would overflow",
     DecrOverflow => "ERR decrement would overflow",
     NanOrInfinity => "ERR increment would produce NaN or Infinity",
+    ExpireNx => "ERR NX and XX, GT or LT options at the same time are not compatible",
+    ExpireGtLt => "ERR GT and LT options at the same time are not compatible",
     NoSuchKey => "ERR no such key",
     SameObject => "ERR source and destination objects are the same",
     IndexOutOfRange => "ERR index out of range",

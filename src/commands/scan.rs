@@ -1,0 +1,64 @@
+//! The options that SCAN, HSCAN, SSCAN and ZSCAN share.
+
+use crate::resp::{Args, Error, Reply};
+use crate::util::glob::GlobPattern;
+use crate::util::num;
+use crate::value::Type;
+
+/// A cursor and the options after it.
+#[derive(Debug)]
+pub struct ScanOptions {
+    /// Where to go on.
+    pub cursor: u64,
+    /// About how many elements to look at.
+    pub count: usize,
+    /// What the elements must match; `None` for all.
+    pub pattern: Option<GlobPattern>,
+    /// The type that keys must have (SCAN only).
+    pub kind: Option<ScanType>,
+}
+
+/// The TYPE option: a name that is no type matches nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanType(pub Option<Type>);
+
+impl ScanOptions {
+    /// Parses the cursor at `index` and the options after it; `TYPE` only where keys are scanned.
+    pub fn parse(args: Args<'_>, index: usize, keys: bool) -> Result<Self, Error> {
+        let cursor = args.get(index).and_then(num::parse_u64).ok_or(Error::InvalidCursor)?;
+        let mut options = Self { cursor, count: 10, pattern: None, kind: None };
+        let mut i = index + 1;
+        while i < args.len() {
+            let Some(value) = args.get(i + 1) else { return Err(Error::Syntax) };
+            if args.is(i, "count") {
+                let count = args.int(i + 1)?;
+                options.count =
+                    usize::try_from(count).ok().filter(|&n| n > 0).ok_or(Error::Syntax)?;
+            } else if args.is(i, "match") {
+                let pattern = GlobPattern::new(value);
+                options.pattern = (!pattern.is_all()).then_some(pattern);
+            } else if args.is(i, "type") && keys {
+                options.kind = Some(ScanType(Type::from_name(value)));
+            } else {
+                return Err(Error::Syntax);
+            }
+            i += 2;
+        }
+        Ok(options)
+    }
+
+    /// Whether an element matches the pattern.
+    #[inline]
+    pub fn matches(&self, element: &[u8]) -> bool {
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(element))
+    }
+}
+
+/// Writes the reply of a scan: the next cursor, and elements that `elements` holds already in RESP.
+pub fn reply_scan(out: &mut Reply, cursor: u64, elements: &[u8], count: usize) {
+    out.array(2);
+    let mut digits = num::IntBuf::new();
+    out.bulk(num::fmt_u64(cursor, &mut digits));
+    out.array(count);
+    out.raw(elements);
+}
