@@ -13,6 +13,8 @@ use crate::util::num;
 pub(super) const MAX_ARGS: usize = 7_900;
 /// Tables nested deeper than this in a script's result are replied as an error.
 const MAX_REPLY_DEPTH: usize = 1_000;
+/// Longest reply of a script, in bytes: a table may hold another many times over, and so on downward.
+const MAX_REPLY: usize = 2 << 30;
 /// Most values that a table is given room for ahead of them being read.
 const MAX_ROOM: usize = 4_096;
 
@@ -194,18 +196,30 @@ fn parse_double(text: &[u8]) -> f64 {
 /// Writes a script's result as its reply. `script` is the protocol that the script chose, which
 /// decides what its booleans mean.
 pub(super) fn reply(value: &Value, script: Proto, out: &mut Reply) -> Outcome {
-    let mut writer = Writer { script, outcome: Outcome::default() };
+    let start = out.len();
+    let limit = start.saturating_add(MAX_REPLY);
+    let mut writer = Writer { script, limit, outcome: Outcome::default() };
     writer.value(value, 0, out);
+    if out.len() > limit {
+        out.truncate(start);
+        out.error_text(b"ERR the reply of the script is too long");
+        return Outcome { failed: true, counted: false };
+    }
     writer.outcome
 }
 
 struct Writer {
     script: Proto,
+    /// Length of the output past which nothing more is written.
+    limit: usize,
     outcome: Outcome,
 }
 
 impl Writer {
     fn value(&mut self, value: &Value, depth: usize, out: &mut Reply) {
+        if out.len() > self.limit {
+            return;
+        }
         match value {
             Value::String(text) => out.bulk(&text.as_bytes()),
             Value::Integer(int) => out.int(*int),
@@ -274,6 +288,9 @@ impl Writer {
                 return;
             }
             self.value(&value, depth + 1, out);
+            if out.len() > self.limit {
+                return;
+            }
         }
     }
 

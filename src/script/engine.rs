@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use sha1::{Digest, Sha1};
 
-use super::convert::{self, MAX_ARGS};
+use super::convert;
 use super::host::{self, Host, Tick};
 use super::raise::{self, KILLED, Raise};
 use super::sandbox;
@@ -20,6 +20,9 @@ use crate::resp::{ArgBuf, Args, Proto, Reply};
 
 /// Lua instructions between two calls of [`Host::tick`].
 const TICK_INSTRUCTIONS: u32 = 100_000;
+/// Bytes that the VM may hold while a script runs: past this a script gets Lua's memory error.
+/// Without a limit a failed allocation would end the process.
+const MEMORY_LIMIT: usize = 4 << 30;
 /// Runs between two rounds of housekeeping in the VM.
 const SWEEP_RUNS: u32 = 64;
 /// Scratch buffers above this many bytes are given back after a run.
@@ -191,7 +194,7 @@ impl Vm {
 }
 
 /// The count hook. Once a script is killed it is raised again and again: no `pcall` holds it.
-fn tick(shared: &Shared) -> mlua::Result<VmState> {
+pub(super) fn tick(shared: &Shared) -> mlua::Result<VmState> {
     if !shared.killed.get() {
         match host::with_host(|host| host.tick()) {
             Some(Tick::Kill) => shared.killed.set(true),
@@ -347,7 +350,10 @@ impl Engine {
         let lua = &self.vm.lua;
         let keys = lua.create_sequence_from(keys.iter().map(convert::string))?;
         let argv = lua.create_sequence_from(argv.iter().map(convert::string))?;
-        self.vm.run.call((id.0, keys, argv))
+        lua.set_memory_limit(MEMORY_LIMIT)?;
+        let result = self.vm.run.call((id.0, keys, argv));
+        lua.set_memory_limit(0)?;
+        result
     }
 
     /// The reply of a script that ended with an error, with its name and line.
@@ -380,9 +386,25 @@ impl Engine {
             let _ = self.vm.lua.gc_step();
         }
     }
+}
 
-    /// The most KEYS and ARGV, each, are unbounded; this is the bound of one call's arguments.
-    pub const MAX_CALL_ARGS: usize = MAX_ARGS;
+/// Runs native code without the memory limit, under which each step costs a protected call. What it
+/// takes still counts: the script's own next allocation meets the limit.
+pub(super) fn unlimited<R>(lua: &Lua, f: impl FnOnce() -> mlua::Result<R>) -> mlua::Result<R> {
+    lua.set_memory_limit(0)?;
+    let result = f();
+    lua.set_memory_limit(MEMORY_LIMIT)?;
+    result
+}
+
+/// As [`unlimited`], if what is worked on has few bytes; else as it is.
+pub(super) fn unlimited_if_small<R>(
+    lua: &Lua,
+    bytes: usize,
+    f: impl FnOnce() -> mlua::Result<R>,
+) -> mlua::Result<R> {
+    const SMALL: usize = 1 << 20;
+    if bytes <= SMALL { unlimited(lua, f) } else { f() }
 }
 
 fn lua_error(error: &mlua::Error) -> Vec<u8> {

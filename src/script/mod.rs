@@ -25,3 +25,6 @@ pub mod shebang;
 pub use engine::{CompileError, Engine, Outcome, Script, ScriptId, Sha, sha1_hex};
 pub use host::{AclVerdict, Host, LogLevel, Tick};
 pub use shebang::Flags;
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::convert::{self, MAX_ARGS};
-use super::engine::{Shared, sha1_hex};
+use super::engine::{Shared, sha1_hex, unlimited};
 use super::host::{AclVerdict, LogLevel, with_host};
 use super::raise::Raise;
 use crate::resp::{ArgBuf, Proto};
@@ -83,7 +83,7 @@ fn command(lua: &Lua, shared: &Shared, args: &MultiValue) -> Result<mlua::Result
         let text = text.strip_suffix(b"\r\n").unwrap_or(text).to_vec();
         return Err(Raise::Reply { text, counted: true });
     }
-    Ok(convert::from_resp(lua, reply.bytes()))
+    Ok(unlimited(lua, || convert::from_resp(lua, reply.bytes())))
 }
 
 /// Packs the arguments of a command: strings and numbers.

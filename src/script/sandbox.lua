@@ -20,12 +20,13 @@ local MAX_PATTERN = 8192     -- bytes; the matcher recurses on each repetition o
 local MAX_SOURCE = 512 * 1024 * 1024
 local MAX_STRING = 512 * 1024 * 1024
 local MAX_RESUME = 16        -- nested coroutines: 5.1 doesn't count their share of the C stack
+local TICK_RESUMES = 1000    -- resumptions between two ticks
 local MAX_GSUB = 64          -- nested gsub callbacks: each holds some 8 KiB of C stack
 
 local G              -- the content of the globals
 local real = {}      -- proxy -> content
 local scripts = {}   -- compiled scripts by number
-local resumed, gsubs = 0, 0
+local resumed, gsubs, resumes = 0, 0, 0
 
 local function readonly() error(READONLY, 2) end
 
@@ -158,6 +159,12 @@ end
 local function g_resume(co, ...)
   if type(co) ~= 'thread' then badarg(1, 'resume', 'coroutine expected') end
   if resumed >= MAX_RESUME then return false, 'C stack overflow' end
+  -- Each coroutine has an instruction count of its own: short ones would never reach the hook.
+  resumes = resumes + 1
+  if resumes >= TICK_RESUMES then
+    resumes = 0
+    native.tick()
+  end
   resumed = resumed + 1
   return resume_done(resume(co, ...))
 end

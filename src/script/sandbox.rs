@@ -39,6 +39,9 @@ fn natives(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     })?;
     table.set("describe", describe)?;
     let state = Rc::clone(shared);
+    let tick = lua.create_function(move |_, ()| super::engine::tick(&state).map(|_| ()))?;
+    table.set("tick", tick)?;
+    let state = Rc::clone(shared);
     table.set("random", lua.create_function(move |lua, args| random(lua, &state, args))?)?;
     let state = Rc::clone(shared);
     let seed = lua.create_function(move |lua, args: MultiValue| {

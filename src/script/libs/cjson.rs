@@ -7,6 +7,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use super::Params;
 use super::json::{Config, InvalidNumbers, decode, encode};
+use crate::script::engine::{unlimited, unlimited_if_small};
 
 /// Deepest nesting that a script may ask for: the encoder and the decoder recurse.
 const MAX_DEPTH: u32 = 2_000;
@@ -23,7 +24,7 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     let function = lua.create_function(move |lua, args: MultiValue| {
         let params = Params::new(lua, "encode", &args);
         match args.front() {
-            Some(value) if args.len() == 1 => encode(lua, settings.get(), value),
+            Some(value) if args.len() == 1 => unlimited(lua, || encode(lua, settings.get(), value)),
             _ => Err(params.bad(1, "expected 1 argument")),
         }
     })?;
@@ -34,7 +35,9 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
         if args.len() != 1 {
             return Err(params.bad(1, "expected 1 argument"));
         }
-        decode(lua, settings.get(), &params.string(1)?.as_bytes())
+        let text = params.string(1)?;
+        let text = text.as_bytes();
+        unlimited_if_small(lua, text.len(), || decode(lua, settings.get(), &text))
     })?;
     table.set("decode", function)?;
     numbers(lua, &table, &config)?;

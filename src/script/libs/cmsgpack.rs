@@ -5,8 +5,9 @@
 
 use mlua::{Lua, LuaString, MultiValue, Table, Value};
 
-use super::Params;
+use super::{MAX_OUTPUT, Params};
 use crate::script::convert;
+use crate::script::engine::{unlimited, unlimited_if_small};
 use crate::script::raise::{Raise, here};
 
 /// Tables nested deeper than this are packed as nil.
@@ -48,14 +49,19 @@ fn pack(lua: &Lua, args: &MultiValue) -> mlua::Result<LuaString> {
         let params = Params::new(lua, "pack", args);
         return Err(params.bad(0, "MessagePack pack needs input."));
     }
-    let mut out = Vec::new();
-    for value in args {
-        pack_value(value, 0, &mut out)?;
-    }
-    lua.create_string(out)
+    unlimited(lua, || {
+        let mut out = Vec::new();
+        for value in args {
+            pack_value(value, 0, &mut out)?;
+        }
+        lua.create_string(out)
+    })
 }
 
 fn pack_value(value: &Value, depth: usize, out: &mut Vec<u8>) -> mlua::Result<()> {
+    if out.len() > MAX_OUTPUT {
+        return Err(Raise::Text(b"The result is too long.".to_vec()).into());
+    }
     match value {
         Value::Boolean(value) => out.push(if *value { 0xc3 } else { 0xc2 }),
         Value::Integer(int) => pack_int(*int, out),
@@ -70,13 +76,13 @@ fn pack_value(value: &Value, depth: usize, out: &mut Vec<u8>) -> mlua::Result<()
 fn pack_int(value: i64, out: &mut Vec<u8>) {
     match value {
         -32..=0x7f => out.push(value as u8),
-        0..=0xff => out.extend_from_slice(&[0xcc, value as u8]),
-        0..=0xffff => tagged(0xcd, (value as u16).to_be_bytes(), out),
-        0..=0xffff_ffff => tagged(0xce, (value as u32).to_be_bytes(), out),
-        0.. => tagged(0xcf, value.to_be_bytes(), out),
-        -0x80.. => out.extend_from_slice(&[0xd0, value as u8]),
-        -0x8000.. => tagged(0xd1, (value as i16).to_be_bytes(), out),
-        -0x8000_0000.. => tagged(0xd2, (value as i32).to_be_bytes(), out),
+        0x80..=0xff => out.extend_from_slice(&[0xcc, value as u8]),
+        0x100..=0xffff => tagged(0xcd, (value as u16).to_be_bytes(), out),
+        0x1_0000..=0xffff_ffff => tagged(0xce, (value as u32).to_be_bytes(), out),
+        0x1_0000_0000.. => tagged(0xcf, value.to_be_bytes(), out),
+        -0x80..=-33 => out.extend_from_slice(&[0xd0, value as u8]),
+        -0x8000..=-0x81 => tagged(0xd1, (value as i16).to_be_bytes(), out),
+        -0x8000_0000..=-0x8001 => tagged(0xd2, (value as i32).to_be_bytes(), out),
         _ => tagged(0xd3, value.to_be_bytes(), out),
     }
 }
@@ -164,13 +170,7 @@ fn unpack(params: &Params<'_>, lua: &Lua, limit: i64, offset: i64) -> mlua::Resu
     let all = limit == 0 && offset == 0;
     let limit = if all { MAX_RESULTS } else { usize::try_from(limit).unwrap_or(MAX_RESULTS) };
     let mut cursor = Cursor { lua, rest };
-    let mut values = Vec::new();
-    while !cursor.rest.is_empty() && values.len() < limit {
-        if values.len() >= MAX_RESULTS {
-            return Err(here(lua, "stack overflow (in function mp_unpack_full)"));
-        }
-        values.push(cursor.value(0)?);
-    }
+    let mut values = unlimited_if_small(lua, rest.len(), || cursor.values(limit))?;
     if all && !cursor.rest.is_empty() {
         return Err(here(lua, "stack overflow (in function mp_unpack_full)"));
     }
@@ -188,6 +188,17 @@ struct Cursor<'l, 'a> {
 }
 
 impl<'a> Cursor<'_, 'a> {
+    fn values(&mut self, limit: usize) -> mlua::Result<Vec<Value>> {
+        let mut values = Vec::new();
+        while !self.rest.is_empty() && values.len() < limit {
+            if values.len() >= MAX_RESULTS {
+                return Err(here(self.lua, "stack overflow (in function mp_unpack_full)"));
+            }
+            values.push(self.value(0)?);
+        }
+        Ok(values)
+    }
+
     fn take(&mut self, len: usize) -> mlua::Result<&'a [u8]> {
         if len > self.rest.len() {
             return Err(here(self.lua, "Missing bytes in input."));
@@ -232,9 +243,9 @@ impl<'a> Cursor<'_, 'a> {
             0xc3 => Value::Boolean(true),
             0xca => Value::Number(f64::from(f32::from_be_bytes(self.bytes()?))),
             0xcb => Value::Number(f64::from_be_bytes(self.bytes()?)),
-            0xc4 | 0xd9 => self.u8().and_then(|len| self.string(len))?,
-            0xc5 | 0xda => self.u16().and_then(|len| self.string(len))?,
-            0xc6 | 0xdb => self.u32().and_then(|len| self.string(len))?,
+            0xd9 => self.u8().and_then(|len| self.string(len))?,
+            0xda => self.u16().and_then(|len| self.string(len))?,
+            0xdb => self.u32().and_then(|len| self.string(len))?,
             0xcc => Value::Number(self.u8()? as f64),
             0xcd => Value::Number(self.u16()? as f64),
             0xce => Value::Number(self.u32()? as f64),

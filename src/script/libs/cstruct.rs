@@ -153,7 +153,8 @@ fn put_chars(params: &Params<'_>, arg: usize, size: usize, out: &mut Vec<u8>) ->
     let text = params.string(arg)?;
     let text = text.as_bytes();
     let size = if size == 0 { text.len() } else { size };
-    let chars = text.get(..size).ok_or_else(|| params.bad(arg, "string too short"))?;
+    // The library counts the argument as read before it complains of it.
+    let chars = text.get(..size).ok_or_else(|| params.bad(arg + 1, "string too short"))?;
     out.extend_from_slice(chars);
     Ok(())
 }

@@ -5,9 +5,9 @@
 
 use mlua::{Lua, LuaString, Table, Value};
 
-use super::type_name;
+use super::{MAX_OUTPUT, type_name};
 use crate::script::convert;
-use crate::script::raise::here;
+use crate::script::raise::{Raise, here};
 
 /// What the encoder does with NaN and infinities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,23 +55,33 @@ impl Default for Config {
 
 /// A value as JSON.
 pub(super) fn encode(lua: &Lua, config: Config, value: &Value) -> mlua::Result<LuaString> {
-    let mut encoder = Encoder { lua, config, out: Vec::new() };
-    encoder.value(value, 0)?;
+    let mut encoder = Encoder { config, out: Vec::new() };
+    // Within a walk over a table the caller isn't next on the stack: the place is added here.
+    encoder.value(value, 0).map_err(|error| match Raise::of(&error) {
+        Raise::Text(text) => here(lua, text),
+        _ => error,
+    })?;
     lua.create_string(encoder.out)
 }
 
-struct Encoder<'l> {
-    lua: &'l Lua,
+struct Encoder {
     config: Config,
     out: Vec<u8>,
 }
 
-impl Encoder<'_> {
+fn unplaced(text: String) -> mlua::Error {
+    Raise::Text(text.into_bytes()).into()
+}
+
+impl Encoder {
     fn fail(&self, value: &Value, reason: &str) -> mlua::Error {
-        here(self.lua, format!("Cannot serialise {}: {reason}", type_name(value)))
+        unplaced(format!("Cannot serialise {}: {reason}", type_name(value)))
     }
 
     fn value(&mut self, value: &Value, depth: u32) -> mlua::Result<()> {
+        if self.out.len() > MAX_OUTPUT {
+            return Err(unplaced("Cannot serialise, the result is too long".to_owned()));
+        }
         match value {
             Value::Nil => self.out.extend_from_slice(b"null"),
             Value::LightUserData(data) if data.0.is_null() => self.out.extend_from_slice(b"null"),
@@ -143,8 +153,7 @@ impl Encoder<'_> {
 
     fn table(&mut self, table: &Table, depth: u32) -> mlua::Result<()> {
         if depth > self.config.encode_max_depth {
-            let text = format!("Cannot serialise, excessive nesting ({depth})");
-            return Err(here(self.lua, text));
+            return Err(unplaced(format!("Cannot serialise, excessive nesting ({depth})")));
         }
         match self.array_len(table)? {
             0 => self.object(table, depth),
@@ -368,7 +377,7 @@ impl Decoder<'_, '_> {
 
     fn word(&mut self) -> Token {
         let rest = &self.text[self.at..];
-        if matches!(rest[0], b'-' | b'0'..=b'9') {
+        if matches!(rest[0], b'-' | b'+' | b'0'..=b'9') {
             if !self.config.decode_invalid && is_invalid_number(rest) {
                 return Token::Bad("invalid number");
             }
@@ -424,11 +433,7 @@ impl Decoder<'_, '_> {
                         return (self.at, Token::Bad(what));
                     }
                 }
-                // A zero byte is the end only at the end.
-                _ => {
-                    self.scratch.push(0);
-                    self.at += 1;
-                }
+                _ => return (self.at, Token::Bad("unexpected end of string")),
             }
         }
     }

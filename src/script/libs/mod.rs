@@ -7,11 +7,17 @@ pub mod cjson;
 pub mod cmsgpack;
 pub mod cstruct;
 mod json;
+#[cfg(test)]
+mod tests;
 
 use mlua::{Lua, LuaString, MultiValue, Value};
 
 use super::convert::truncate;
 use super::raise::bad_arg;
+
+/// Longest result of an encoder, in bytes: a table that holds another many times over, and so on
+/// downward, is small itself and endless when written out.
+const MAX_OUTPUT: usize = 512 << 20;
 
 /// The arguments of one call of a native function.
 pub(super) struct Params<'a> {
