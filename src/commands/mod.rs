@@ -3,6 +3,7 @@
 //! To add a command, add a row to its family's `COMMANDS` and write the handler below it. Handlers
 //! are plain functions: no I/O, time and randomness through `Ctx`.
 
+pub mod client;
 pub mod connection;
 pub mod expire;
 pub mod keys;
@@ -18,6 +19,7 @@ use crate::spec::{KeyFlags, KeySpec};
 
 /// The rows of every family.
 pub const FAMILIES: &[&[Command]] = &[
+    client::COMMANDS,
     connection::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::net::Net;
-use crate::resp::parser::{Limits, Parsed, RequestParser};
+use crate::resp::{Args, Limits, Parsed, RequestParser};
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef};
 
@@ -157,7 +157,7 @@ impl Conn {
     fn resumes(&self, net: &Net) -> bool {
         let mut server = net.server.borrow_mut();
         let Some(client) = server.clients.get_mut(self.id) else { return false };
-        let resumes = client.flags.contains(ClientFlags::UNBLOCKED) && !client.is_blocked();
+        let resumes = client.flags.contains(ClientFlags::UNBLOCKED) && !client.must_wait();
         client.flags.remove(ClientFlags::UNBLOCKED);
         resumes
     }
@@ -272,13 +272,13 @@ pub(super) fn execute_with(
     id: ClientRef,
     parser: &mut RequestParser,
     data: &[u8],
-    process: fn(&mut Server, ClientRef, crate::resp::Args<'_>),
+    process: fn(&mut Server, ClientRef, Args<'_>) -> bool,
 ) -> usize {
     let bulk_len_max = server.config.proto_max_bulk_len;
     let mut used = 0;
     loop {
         let Some(client) = server.clients.get_mut(id) else { return data.len() };
-        if client.is_blocked() {
+        if client.must_wait() {
             break;
         }
         if client.is_closing() {
@@ -291,7 +291,9 @@ pub(super) fn execute_with(
             Ok(Parsed::Empty { consumed }) => used += consumed,
             Ok(Parsed::Command { consumed }) => {
                 client.query_buf.0 = rest.len();
-                process(server, id, parser.args(rest));
+                if !process(server, id, parser.args(rest)) {
+                    break;
+                }
                 used += consumed;
             }
             Err(error) => {

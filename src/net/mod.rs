@@ -152,7 +152,8 @@ impl Net {
                 conn.wake();
             }
         }
-        let deadline = server.blocked.next_deadline();
+        let pause = server.pause.map(|pause| pause.until_ms);
+        let deadline = server.blocked.next_deadline().into_iter().chain(pause).min();
         if deadline.is_some_and(|deadline| deadline < self.armed_ms.get()) {
             self.armed_ms.set(deadline.unwrap_or(0));
             self.timer.notify_one();

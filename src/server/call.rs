@@ -7,7 +7,7 @@ use crate::config::NotifyFlags;
 use crate::resp::{ArgBuf, Args, Error, Reply};
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef, Queued};
-use crate::server::command::{CommandId, NotFound};
+use crate::server::command::{Command, CommandId, NotFound};
 use crate::server::ctx::{Caller, Ctx};
 use crate::spec::Flags;
 
@@ -24,33 +24,53 @@ pub struct Called {
 
 impl Server {
     /// Executes, queues or refuses what a client sent; the reply stands in its buffer afterwards.
-    pub fn process(&mut self, id: ClientRef, args: Args<'_>) {
+    /// Says `false` if the command is held back: it is to be given again when the client may go on.
+    pub fn process(&mut self, id: ClientRef, args: Args<'_>) -> bool {
         let now_ms = self.now_ms;
-        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return true };
         client.active_ms = now_ms;
         let command = match self.commands.find(&args) {
             Ok(command) => command,
-            Err(NotFound::Command) => return self.reject(id, None, &unknown_command(&args)),
-            Err(NotFound::Subcommand(container)) => {
-                let error = self.unknown_subcommand(container, &args);
-                return self.reject(id, None, &error);
+            Err(missing) => {
+                let error = match missing {
+                    NotFound::Command => unknown_command(&args),
+                    NotFound::Subcommand(container) => self.unknown_subcommand(container, &args),
+                };
+                self.reject(id, None, &error);
+                return true;
             }
         };
         client.last_command = Some(command);
         if let Err(error) = self.admit(id, command, &args) {
-            return self.reject(id, Some(command), &error);
+            self.reject(id, Some(command), &error);
+            return true;
         }
-        let Some(client) = self.clients.get_mut(id) else { return };
-        if client.in_multi() && !self.commands.get(command).command.runs_in_multi() {
+        let Some(client) = self.clients.get_mut(id) else { return true };
+        let row = self.commands.get(command).command;
+        if client.in_multi() && !row.runs_in_multi() {
             client.queued.push(Queued { command, args: ArgBuf::from(args) });
             client.out.raw(b"+QUEUED\r\n");
-            return;
+            return true;
         }
         let db = client.db;
+        if self.pause.is_some() && self.holds_back(id, self.effective_flags(id, row)) {
+            return false;
+        }
         self.execute(id, command, db, args, Caller::Client);
         if self.depth == 0 {
             self.serve_ready_keys();
         }
+        true
+    }
+
+    /// A command's flags, with those of the queued commands if it is EXEC.
+    fn effective_flags(&self, id: ClientRef, command: &Command) -> Flags {
+        let queued = match self.clients.get(id) {
+            Some(client) if command.name == "exec" => &client.queued[..],
+            _ => &[],
+        };
+        let flags = queued.iter().map(|queued| self.commands.get(queued.command).command.flags);
+        flags.fold(command.flags, Flags::union)
     }
 
     /// The checks before a client's command is executed or queued.
@@ -206,13 +226,16 @@ impl Server {
     }
 
     /// Serves a client while a script keeps the executor busy: only what may run then does.
-    pub fn process_while_busy(&mut self, id: ClientRef, args: Args<'_>) {
+    pub fn process_while_busy(&mut self, id: ClientRef, args: Args<'_>) -> bool {
         let allowed = self.commands.find(&args).is_ok_and(|command| {
             self.commands.get(command).command.flags.contains(Flags::ALLOW_BUSY)
         });
         match allowed {
             true => self.process(id, args),
-            false => self.reject(id, self.commands.find(&args).ok(), &Error::BusyScript),
+            false => {
+                self.reject(id, self.commands.find(&args).ok(), &Error::BusyScript);
+                true
+            }
         }
     }
 
@@ -222,7 +245,7 @@ impl Server {
     }
 }
 
-impl super::command::Command {
+impl Command {
     /// Whether the command is executed between MULTI and EXEC instead of being queued.
     fn runs_in_multi(&self) -> bool {
         matches!(self.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")

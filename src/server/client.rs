@@ -54,6 +54,8 @@ bitflags::bitflags! {
         const UNBLOCKED = 1 << 14;
         /// Connected from this machine.
         const LOCAL = 1 << 15;
+        /// Its next command is held back by CLIENT PAUSE.
+        const PAUSED = 1 << 16;
     }
 }
 
@@ -178,9 +180,14 @@ impl Client {
         self.flags.contains(ClientFlags::MULTI)
     }
 
-    /// Whether the network layer should stop reading commands for now.
+    /// Whether it waits for keys.
     pub fn is_blocked(&self) -> bool {
         self.blocked.is_some()
+    }
+
+    /// Whether its next command has to wait.
+    pub fn must_wait(&self) -> bool {
+        self.is_blocked() || self.flags.contains(ClientFlags::PAUSED)
     }
 
     /// Whether it is on its way out.

@@ -26,6 +26,7 @@ impl Server {
     pub fn tick(&mut self) -> i64 {
         self.refresh_clock();
         self.time_out_blocked();
+        self.end_pause_if_over();
         self.expire_due_keys();
         if self.now_ms >= self.cron.next_ms || self.cron.next_ms > self.now_ms + 10_000 {
             self.cron.next_ms = self.now_ms + i64::from(1000 / self.config.hz.clamp(1, 500));
@@ -42,7 +43,8 @@ impl Server {
             false => None,
         };
         let due = due.map_or(i64::MAX, |due| due.saturating_add(1).max(self.cron.next_expire_ms));
-        self.cron.next_ms.min(blocked).min(due)
+        let pause = self.pause.map_or(i64::MAX, |pause| pause.until_ms);
+        self.cron.next_ms.min(blocked).min(due).min(pause)
     }
 
     fn housekeeping(&mut self) {

@@ -16,6 +16,7 @@ pub mod lazyfree;
 pub mod limits;
 pub mod monitor;
 pub mod network;
+pub mod pause;
 pub mod pubsub;
 pub mod scripting;
 pub mod watch;
@@ -37,6 +38,7 @@ use command::Table;
 use eviction::{AccessClock, Eviction};
 use lazyfree::LazyFree;
 use network::Network;
+use pause::Pause;
 use pubsub::PubSub;
 use scripting::Scripting;
 use watch::WatchedKeys;
@@ -90,6 +92,10 @@ pub struct Server {
     pub dirty: u64,
     /// Whether due keys are deleted by the cron (`DEBUG SET-ACTIVE-EXPIRE`).
     pub active_expire: bool,
+    /// The pause under way, if there is one.
+    pub pause: Option<Pause>,
+    /// Clients that it holds back.
+    paused: Vec<ClientRef>,
     /// Scripts.
     pub scripting: Scripting,
     /// Whether scripts may call what is denied to them (`DEBUG SET-DISABLE-DENY-SCRIPTS`).
@@ -154,6 +160,8 @@ impl Server {
             run_id: seed::random_hex(40),
             dirty: 0,
             active_expire: true,
+            pause: None,
+            paused: Vec::new(),
             scripting: Scripting::default(),
             allow_deny_scripts: false,
             network,
