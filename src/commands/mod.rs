@@ -6,6 +6,7 @@
 pub mod client;
 pub mod connection;
 pub mod expire;
+pub mod info;
 pub mod keys;
 pub mod pubsub;
 pub mod scan;
@@ -21,6 +22,9 @@ use crate::spec::{KeyFlags, KeySpec};
 pub const FAMILIES: &[&[Command]] = &[
     client::COMMANDS,
     connection::COMMANDS,
+    expire::COMMANDS,
+    info::COMMANDS,
+    keys::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
     string::COMMANDS,

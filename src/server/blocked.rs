@@ -68,6 +68,11 @@ impl BlockedClients {
         self.count == 0
     }
 
+    /// Number of blocked clients whose time will be over.
+    pub fn timeouts(&self) -> usize {
+        self.deadlines.len()
+    }
+
     /// Number of keys that somebody waits for.
     pub fn keys(&self) -> usize {
         self.by_key.len()

@@ -29,6 +29,7 @@ use crate::resp::Proto;
 use crate::stats::{Counters, RateSampler};
 use crate::util::clock::Clock;
 use crate::util::log::Log;
+use crate::util::process;
 use crate::util::seed;
 use crate::value;
 
@@ -88,6 +89,8 @@ pub struct Server {
     pub started_ms: i64,
     /// 40 hexadecimal digits that tell this run from any other.
     pub run_id: String,
+    /// Memory in use when the server started, in bytes.
+    pub startup_memory: u64,
     /// Modifications since the last save.
     pub dirty: u64,
     /// Whether due keys are deleted by the cron (`DEBUG SET-ACTIVE-EXPIRE`).
@@ -158,6 +161,7 @@ impl Server {
             started_ms: now_ms,
             clock,
             run_id: seed::random_hex(40),
+            startup_memory: process::allocator().allocated,
             dirty: 0,
             active_expire: true,
             pause: None,

@@ -5,5 +5,6 @@ pub mod glob;
 pub mod log;
 pub mod long_double;
 pub mod num;
+pub mod process;
 pub mod seed;
 pub mod split;

@@ -1,0 +1,75 @@
+//! What the operating system tells of this process and machine.
+//!
+//! Owns the reading of `/proc` and the allocator's statistics. Values that can't be had are zero.
+
+use std::fs;
+
+/// Processor time in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CpuTimes {
+    /// In user mode.
+    pub user_s: f64,
+    /// In the kernel.
+    pub system_s: f64,
+}
+
+/// Clock ticks per second of `/proc/*/stat`: 100 on every Linux that runs this.
+const TICKS: f64 = 100.0;
+
+/// Processor time of the process, and of the calling thread.
+pub fn cpu_times() -> (CpuTimes, CpuTimes) {
+    (times_of("/proc/self/stat"), times_of("/proc/thread-self/stat"))
+}
+
+fn times_of(path: &str) -> CpuTimes {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    // The name in parentheses may hold spaces: fields are counted after it.
+    let fields: Vec<&str> =
+        text.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    CpuTimes { user_s: ticks(11) / TICKS, system_s: ticks(12) / TICKS }
+}
+
+/// Resident memory in bytes.
+pub fn resident_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    pages * 4096
+}
+
+/// The machine's memory in bytes.
+pub fn total_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("MemTotal:")).unwrap_or_default();
+    line.split_ascii_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// `Linux 6.1.0 x86_64`.
+pub fn os() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {} {}", release.trim(), std::env::consts::ARCH)
+}
+
+/// The allocator's statistics, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allocator {
+    /// Handed out to the program.
+    pub allocated: u64,
+    /// In pages that hold something.
+    pub active: u64,
+    /// Mapped and resident.
+    pub resident: u64,
+}
+
+/// Reads the allocator's statistics.
+pub fn allocator() -> Allocator {
+    use tikv_jemalloc_ctl::{epoch, stats};
+    // Statistics are cached in the allocator until the epoch advances.
+    let _ = epoch::advance();
+    let read = |value: Result<usize, _>| value.unwrap_or(0) as u64;
+    Allocator {
+        allocated: read(stats::allocated::read()),
+        active: read(stats::active::read()),
+        resident: read(stats::resident::read()),
+    }
+}
