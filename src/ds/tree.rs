@@ -14,7 +14,7 @@ mod tests;
 
 pub use iter::Iter;
 
-use node::{Changed, Edge, Node};
+use node::{Changed, Edge, INNER_MAX, Node};
 use run::{Run, Span};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
@@ -94,9 +94,12 @@ struct AtWeight {
     rank: usize,
 }
 
-/// To the first or the last place.
-struct AtEnd {
-    last: bool,
+/// To an end of the tree, whatever its length.
+enum AtEnd {
+    First,
+    Last,
+    /// Behind the last item.
+    Behind,
 }
 
 /// Walks along `edges` while `left` covers whole children, and stays within the last one.
@@ -184,11 +187,18 @@ impl<T: Item> Route<T> for AtWeight {
 
 impl<T: Item> Route<T> for AtEnd {
     fn edge(&mut self, edges: &[Edge<T>]) -> usize {
-        if self.last { edges.len() - 1 } else { 0 }
+        match self {
+            AtEnd::First => 0,
+            AtEnd::Last | AtEnd::Behind => edges.len() - 1,
+        }
     }
 
     fn slot(&mut self, items: &[T]) -> usize {
-        if self.last { items.len() } else { 0 }
+        match self {
+            AtEnd::First => 0,
+            AtEnd::Last => items.len() - 1, // a leaf is never empty
+            AtEnd::Behind => items.len(),
+        }
     }
 }
 
@@ -228,8 +238,24 @@ impl<T: Item> Tree<T> {
     /// A tree of items that come in order, in dense leaves.
     pub fn from_sorted(items: impl IntoIterator<Item = T>) -> Self {
         let mut tree = Self::new();
-        for item in items {
-            tree.push_back(item);
+        let mut items = items.into_iter().peekable();
+        let mut level = Vec::new();
+        while items.peek().is_some() {
+            let leaf = Run::filled(&mut items, Node::<T>::LEAF_MAX, &mut tree.bytes);
+            level.extend(Edge::of(Node::leaf(leaf, &mut tree.bytes)));
+        }
+        while level.len() > 1 {
+            let mut below = level.drain(..).peekable();
+            let mut above = Vec::with_capacity(below.len().div_ceil(INNER_MAX));
+            while below.peek().is_some() {
+                let edges = Run::filled(&mut below, INNER_MAX, &mut tree.bytes);
+                above.extend(Edge::of(Node::inner(edges, &mut tree.bytes)));
+            }
+            drop(below);
+            level = above;
+        }
+        if let Some(top) = level.pop() {
+            (tree.len, tree.weight, tree.root) = (top.count, top.weight, Some(top.child));
         }
         tree
     }
@@ -325,21 +351,21 @@ impl<T: Item> Tree<T> {
 
     /// The first item.
     pub fn first(&self) -> Option<&T> {
-        let (items, _) = self.descend(&mut AtEnd { last: false }, |_| ())?;
-        items.first()
+        let (items, slot) = self.descend(&mut AtEnd::First, |_| ())?;
+        items.get(slot)
     }
 
     /// The last item.
     pub fn last(&self) -> Option<&T> {
-        let (items, _) = self.descend(&mut AtEnd { last: true }, |_| ())?;
-        items.last()
+        let (items, slot) = self.descend(&mut AtEnd::Last, |_| ())?;
+        items.get(slot)
     }
 
     /// Inserts `item` before the item of this rank; at the end if there is none.
     pub fn insert_at(&mut self, rank: usize, item: T) {
         let path = match rank {
-            0 => self.trace(&mut AtEnd { last: false }),
-            _ if rank >= self.len => self.trace(&mut AtEnd { last: true }),
+            0 => self.trace(&mut AtEnd::First),
+            _ if rank >= self.len => self.trace(&mut AtEnd::Behind),
             _ => self.trace(&mut BeforeRank(rank)),
         };
         self.insert_path(&path.unwrap_or_default(), item);
@@ -357,23 +383,19 @@ impl<T: Item> Tree<T> {
 
     /// Removes the item of this rank.
     pub fn remove_at(&mut self, rank: usize) -> Option<T> {
-        if rank >= self.len {
-            return None;
-        }
-        let path = self.trace(&mut AtRank(rank))?;
+        let path = self.trace_rank(rank)?;
         self.remove_path(&path)
     }
 
     /// Removes the first item.
     pub fn pop_first(&mut self) -> Option<T> {
-        let path = self.trace(&mut AtEnd { last: false })?;
+        let path = self.trace(&mut AtEnd::First)?;
         self.remove_path(&path)
     }
 
     /// Removes the last item.
     pub fn pop_last(&mut self) -> Option<T> {
-        let mut path = self.trace(&mut AtEnd { last: true })?;
-        path.slot = path.slot.checked_sub(1)?;
+        let path = self.trace(&mut AtEnd::Last)?;
         self.remove_path(&path)
     }
 
@@ -401,10 +423,7 @@ impl<T: Item> Tree<T> {
     /// Changes the item of this rank and accounts for its new weight and key. Its place is kept, so it must still
     /// order between its neighbours.
     pub fn update_at<R>(&mut self, rank: usize, change: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if rank >= self.len {
-            return None;
-        }
-        let path = self.trace(&mut AtRank(rank))?;
+        let path = self.trace_rank(rank)?;
         self.update_path(&path, change)
     }
 
@@ -506,6 +525,16 @@ impl<T: Item> Tree<T> {
         let mut edges = SmallVec::new();
         let (items, slot) = self.descend(route, |i| edges.push(i as u16))?; // i < INNER_MAX
         (slot < items.len()).then_some(Path { edges, slot })
+    }
+
+    /// The path to the item of this rank. The ends, where queues and streams work, need no counting.
+    fn trace_rank(&self, rank: usize) -> Option<Path> {
+        match rank {
+            _ if rank >= self.len => None,
+            0 => self.trace(&mut AtEnd::First),
+            _ if rank + 1 == self.len => self.trace(&mut AtEnd::Last),
+            _ => self.trace(&mut AtRank(rank)),
+        }
     }
 
     fn insert_path(&mut self, path: &Path, item: T) {

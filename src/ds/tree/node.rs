@@ -8,7 +8,7 @@ use std::ops::Range;
 use triomphe::Arc;
 
 /// Most children of an inner node.
-const INNER_MAX: usize = 48;
+pub(super) const INNER_MAX: usize = 48;
 
 /// A leaf's items, or an inner node's edges. The box keeps leaf headers at three words.
 pub(super) enum Node<T: Item> {

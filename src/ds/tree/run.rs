@@ -60,6 +60,16 @@ impl<X> Run<X> {
         run
     }
 
+    /// A run of the next (at most `max`) elements.
+    pub fn filled(from: &mut impl Iterator<Item = X>, max: usize, mem: &mut usize) -> Self {
+        let mut run = Run::with_room(max, mem);
+        run.slots.extend(from.take(max));
+        if run.len() < max {
+            run.counted(mem, |slots| slots.shrink_to(Self::fit(slots.len())));
+        }
+        run
+    }
+
     pub fn as_slice(&self) -> &[X] {
         &self.slots
     }

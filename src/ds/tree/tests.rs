@@ -342,6 +342,19 @@ fn iterators_start_at_every_rank_both_ways() {
 }
 
 #[test]
+fn bulk_load_is_as_pushing() {
+    for n in [0, 1, 15, 16, 17, 16 * 48, 16 * 48 + 1, 16 * 48 * 48 + 5] {
+        let bulk = Tree::from_sorted((0..n).map(|i| Fat::new(i, i)));
+        bulk.check();
+        let mut pushed = Tree::new();
+        (0..n).for_each(|i| pushed.push_back(Fat::new(i, i)));
+        pushed.check();
+        assert!(bulk.iter().eq(&pushed) && bulk.weight() == pushed.weight());
+        assert!(bulk.heap_bytes() <= pushed.heap_bytes());
+    }
+}
+
+#[test]
 fn inserts_by_position_keep_order() {
     let (mut tree, mut model) = (Tree::new(), Vec::new());
     let mut rng = fastrand::Rng::with_seed(7);
