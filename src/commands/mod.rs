@@ -3,6 +3,7 @@
 //! To add a command, add a row to its family's `COMMANDS` and write the handler below it. Handlers
 //! are plain functions: no I/O, time and randomness through `Ctx`.
 
+pub mod admin;
 pub mod client;
 pub mod connection;
 pub mod expire;
@@ -20,6 +21,7 @@ use crate::spec::{KeyFlags, KeySpec};
 
 /// The rows of every family.
 pub const FAMILIES: &[&[Command]] = &[
+    admin::COMMANDS,
     client::COMMANDS,
     connection::COMMANDS,
     expire::COMMANDS,

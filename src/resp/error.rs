@@ -58,6 +58,7 @@ errors! {
     NumKeysPositive => "ERR numkeys should be greater than 0",
     NumKeysNegative => "ERR Number of keys can't be negative",
     NumKeysTooMany => "ERR Number of keys can't be greater than number of args",
+    NoShutdown => "ERR No shutdown in progress.",
     NoAuth => "NOAUTH Authentication required.",
     NoAuthMultibulk => "ERR Protocol error: unauthenticated multibulk length",
     NoAuthBulk => "ERR Protocol error: unauthenticated bulk length",
