@@ -173,22 +173,20 @@ impl Server {
         caller: Caller,
         out: Reply,
     ) -> Called {
-        let commands = std::sync::Arc::clone(&self.commands);
-        let row = commands.get(command);
-        let flags = row.command.flags;
+        let row = self.commands.get(command).command;
+        let flags = row.flags;
         if !self.monitors.is_empty()
             && caller != Caller::Unblocked
             && !flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
         {
             self.feed_monitors(id, db, caller, args);
         }
-        let start_ns = self.clock.mono_ns();
         self.depth += 1;
         let mut ctx = Ctx { srv: self, out, client: id, db, command, caller, blocks: false };
-        let result = (row.command.handler)(&mut ctx, args);
+        let result = (row.handler)(&mut ctx, args);
         let Ctx { mut out, blocks, db, .. } = ctx;
         self.depth -= 1;
-        let elapsed_ns = self.clock.mono_ns().saturating_sub(start_ns);
+        let elapsed_ns = self.lap_ns();
         if let Err(error) = &result {
             out.error(error);
             self.counters.error(error.code());

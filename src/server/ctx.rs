@@ -95,12 +95,7 @@ impl Ctx<'_> {
 
     /// As [`lookup`](Self::lookup), with the reply to write to while the entry is borrowed.
     pub fn lookup_reply(&mut self, key: &[u8]) -> (Option<&Entry>, &mut Reply) {
-        let found = self.srv.lookup_read(self.db, key, self.client);
-        if !found {
-            self.srv.notify(NotifyFlags::KEY_MISS, "keymiss", self.db, key);
-            return (None, &mut self.out);
-        }
-        (self.srv.dbs[self.db].get(key), &mut self.out)
+        (self.srv.lookup_read(self.db, key, self.client), &mut self.out)
     }
 
     /// The entry of a key without any trace: no statistics, no access clock. Expiry applies.

@@ -7,7 +7,7 @@ use crate::config::NotifyFlags;
 use crate::ds::dict::Keyed;
 use crate::keyspace::{Db, Entry};
 use crate::server::Server;
-use crate::server::client::{ClientFlags, ClientRef};
+use crate::server::client::{Client, ClientFlags, ClientRef};
 
 impl Server {
     /// Whether a key is there, and due.
@@ -34,33 +34,30 @@ impl Server {
         }
     }
 
-    /// A lookup for reading: expires, counts, touches the access clock. Says whether the key is
-    /// there.
+    /// A lookup for reading: expires, counts, touches the access clock.
     #[inline]
-    pub fn lookup_read(&mut self, db: usize, key: &[u8], client: ClientRef) -> bool {
+    pub fn lookup_read(&mut self, db: usize, key: &[u8], client: ClientRef) -> Option<&Entry> {
         let clock = self.access_clock();
-        let found = match self.dbs[db].get(key) {
-            Some(entry) => match entry.deadline() {
-                Some(deadline) if deadline < self.now_ms => {
-                    self.expire(db, key);
-                    false
-                }
-                _ => {
-                    let no_touch = self
-                        .clients
-                        .get(client)
-                        .is_some_and(|client| client.flags.contains(ClientFlags::NO_TOUCH));
-                    if !no_touch {
-                        self.eviction.touch(entry, clock);
-                    }
-                    true
-                }
-            },
-            None => false,
+        let hash = self.dbs[db].hash(key);
+        if self.dbs[db].volatile_len() > 0 {
+            let deadline = self.dbs[db].get_hashed(hash, key).and_then(Entry::deadline);
+            if deadline.is_some_and(|deadline| deadline < self.now_ms) {
+                self.expire(db, key);
+            }
+        }
+        if self.notifies(NotifyFlags::KEY_MISS) && !self.dbs[db].contains(key) {
+            self.notify(NotifyFlags::KEY_MISS, "keymiss", db, key);
+        }
+        let Some(entry) = self.dbs[db].get_hashed(hash, key) else {
+            self.counters.misses += 1;
+            return None;
         };
-        self.counters.hits += u64::from(found);
-        self.counters.misses += u64::from(!found);
-        found
+        self.counters.hits += 1;
+        let no_touch = |client: &Client| client.flags.contains(ClientFlags::NO_TOUCH);
+        if !self.clients.get(client).is_some_and(no_touch) {
+            self.eviction.touch(entry, clock);
+        }
+        Some(entry)
     }
 
     /// Deletes a key, due or not; says whether there was one. Tells those who watch it; events

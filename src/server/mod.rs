@@ -113,6 +113,8 @@ pub struct Server {
     executing: Option<(ClientRef, Proto)>,
     /// Depth of nested calls: commands of EXEC and scripts.
     depth: u32,
+    /// When the last lap ended, on the monotonic clock.
+    lap_ns: u64,
     /// Clients that the network layer must look at.
     woken: Vec<ClientRef>,
     cron: cron::CronState,
@@ -173,6 +175,7 @@ impl Server {
             shutdown: None,
             executing: None,
             depth: 0,
+            lap_ns: 0,
             woken: Vec::new(),
             cron: cron::CronState::default(),
             config,
@@ -182,6 +185,15 @@ impl Server {
     /// Reads the clock: what commands see as the time from here on.
     pub fn refresh_clock(&mut self) {
         self.now_ms = self.clock.unix_us() / 1000;
+        self.lap_ns = self.clock.mono_ns();
+    }
+
+    /// Nanoseconds since the last lap: since the command before, or since the clock was refreshed.
+    /// One reading of the clock serves as the end of one command and the start of the next.
+    #[inline]
+    fn lap_ns(&mut self) -> u64 {
+        let now_ns = self.clock.mono_ns();
+        now_ns.saturating_sub(std::mem::replace(&mut self.lap_ns, now_ns))
     }
 
     /// The time in the units of access clocks.
