@@ -1,0 +1,97 @@
+//! What attackers send: each gets a clear error, costs bounded memory, and stops no one.
+
+use rhubarb::config::Config;
+use rhubarb::server::client::ClientFlags;
+
+use crate::harness::Harness;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_unauthenticated_get_little() {
+    let mut harness =
+        Harness::with(Config { requirepass: b"secret".to_vec(), ..Config::default() });
+    let client = harness.connect();
+    assert_eq!(text(&harness.send(client, b"GET a\r\n")), "-NOAUTH Authentication required.\r\n");
+    let many = harness.send(client, b"*11\r\n");
+    assert_eq!(text(&many), "-ERR Protocol error: unauthenticated multibulk length\r\n");
+    let long = harness.send(client, b"*2\r\n$20000\r\n");
+    assert_eq!(text(&long), "-ERR Protocol error: unauthenticated bulk length\r\n");
+    let wrong = harness.send(client, b"AUTH nope\r\n");
+    assert!(text(&wrong).starts_with("-WRONGPASS"), "{}", text(&wrong));
+    assert_eq!(text(&harness.send(client, b"AUTH secret\r\nPING\r\n")), "+OK\r\n+PONG\r\n");
+}
+
+#[test]
+fn unread_noauth_replies_do_not_pile_up() {
+    let mut harness =
+        Harness::with(Config { requirepass: b"secret".to_vec(), ..Config::default() });
+    let client = harness.connect();
+    for _ in 0..100_000 {
+        let args = rhubarb::resp::ArgBuf::from_iter(["GET", "a"]);
+        harness.server.process(client, args.args());
+    }
+    let client = harness.server.clients.get(client).expect("a client");
+    assert!(client.flags.contains(ClientFlags::CLOSE_ASAP));
+}
+
+#[test]
+fn names_do_not_inject_replies() {
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    let reply = harness.call(client, &[b"no\r\n+OK\r\n", b"x\r\n:1\r\n"]);
+    assert_eq!(text(&reply).matches("\r\n").count(), 1, "{}", text(&reply));
+    let reply = harness.call(client, &[b"CLIENT", b"no\r\n+OK"]);
+    assert_eq!(text(&reply).matches("\r\n").count(), 1, "{}", text(&reply));
+    let reply = harness.call(client, &[b"CLIENT", b"SETNAME", b"a\r\nb"]);
+    assert!(text(&reply).starts_with("-ERR Client names cannot"), "{}", text(&reply));
+    let script = b"return redis.error_reply('My Err\\r\\n+OK')";
+    let reply = harness.call(client, &[b"EVAL", script, b"0"]);
+    assert_eq!(text(&reply).matches("\r\n").count(), 1, "{}", text(&reply));
+}
+
+#[test]
+fn glob_bombs_end() {
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    let key = vec![b'a'; 5000];
+    harness.call(client, &[b"SET", &key, b"1"]);
+    let bomb = b"*a".repeat(200).into_iter().chain(*b"*b").collect::<Vec<u8>>();
+    assert_eq!(text(&harness.call(client, &[b"KEYS", &bomb])), "*0\r\n");
+    harness.call(client, &[b"SCAN", b"0", b"MATCH", &bomb]);
+    harness.call(client, &[b"PSUBSCRIBE", &bomb]);
+    let other = harness.connect();
+    assert_eq!(text(&harness.call(other, &[b"PUBLISH", &key, b"x"])), ":0\r\n");
+}
+
+#[test]
+fn huge_headers_cost_nothing() {
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    assert_eq!(text(&harness.send(client, b"*2147483647\r\n")), "");
+    let reply = harness.send(client, b"*2147483648\r\n");
+    assert_eq!(text(&reply), "-ERR Protocol error: invalid multibulk length\r\n");
+    let reply = harness.send(client, b"*1\r\n$536870913\r\n");
+    assert_eq!(text(&reply), "-ERR Protocol error: invalid bulk length\r\n");
+}
+
+#[test]
+fn a_blocked_client_can_be_killed_and_unblocked() {
+    let mut harness = Harness::new();
+    let (waiting, other) = (harness.connect(), harness.connect());
+    assert_eq!(text(&harness.call(waiting, &[b"BLPOP", b"list", b"0"])), "");
+    assert_eq!(harness.server.blocked.len(), 1);
+    let id = waiting.id.to_string();
+    let unblock: &[&[u8]] = &[b"CLIENT", b"UNBLOCK", id.as_bytes(), b"ERROR"];
+    assert_eq!(text(&harness.call(other, unblock)), ":1\r\n");
+    let reply = harness.receive(waiting);
+    assert_eq!(text(&reply), "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
+    harness.call(waiting, &[b"BLPOP", b"list", b"0"]);
+    harness.call(other, &[b"CLIENT", b"KILL", b"ID", id.as_bytes()]);
+    // It is pushed to in the same moment: the element must not be lost.
+    harness.server.remove_client(waiting);
+    assert_eq!(text(&harness.call(other, &[b"RPUSH", b"list", b"x"])), ":1\r\n");
+    assert_eq!(text(&harness.call(other, &[b"LLEN", b"list"])), ":1\r\n");
+}

@@ -1,0 +1,6 @@
+//! The one integration test binary: the server in process, with a clock that tests turn.
+
+mod bad_input;
+mod harness;
+mod layers;
+mod transcripts;
