@@ -193,7 +193,7 @@ impl<T: Keyed + Clone> Segment<T> {
             moved
         } else {
             inner.header.set_tag(at, tag);
-            replace(inner.slice.get_mut(at)?, Some(moved))?
+            inner.slice.get_mut(at)?.replace(moved)?
         };
         self.fit(last);
         Some(removed)
