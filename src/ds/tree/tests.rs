@@ -391,7 +391,7 @@ fn ranks_out_of_range_are_none() {
 
 #[test]
 fn updates_may_move_the_key_between_the_neighbours() {
-    let mut tree: Tree<u64> = (0..5000).map(|i| i * 10).collect();
+    let mut tree: Tree<u64> = (0..20_000).map(|i| i * 10).collect();
     for rank in 0..tree.len() {
         tree.update_at(rank, |x| *x += 5);
     }
@@ -451,10 +451,10 @@ fn everything_removed_is_dropped() {
 #[test]
 fn memory_per_item_is_near_the_items_size() {
     let per_item = |tree: &Tree<u64>| tree.heap_bytes() as f64 / tree.len() as f64;
-    let ascending: Tree<u64> = (0..200_000).collect();
-    let (mut descending, mut random) = (Tree::new(), Tree::new());
+    let (mut ascending, mut descending, mut random) = (Tree::new(), Tree::new(), Tree::new());
     let mut rng = fastrand::Rng::with_seed(1);
     for i in 0..200_000u64 {
+        ascending.insert(i, &i);
         descending.insert(u64::MAX - i, &(u64::MAX - i));
         let x = rng.u64(..);
         random.insert(x, &x);
