@@ -1,18 +1,647 @@
-//! placeholder
-/// placeholder
-#[derive(Debug, Clone, Default)]
-pub struct List {}
+//! Lists: one listpack while small, a tree of listpack nodes beyond.
+//!
+//! Owns both encodings and when one becomes the other (Redis 7.2's rules, by
+//! `list-max-listpack-size`). `list-compress-depth` changes nothing: nodes are never compressed.
+//! Knows neither keys nor clients.
+
+use triomphe::Arc;
+
+use super::Limits;
+use crate::ds::listpack::{Element, Listpack, Pos};
+use crate::ds::tree::{Item, Tree};
+
+/// The size limits of `list-max-listpack-size` -1 to -5, in bytes.
+const NODE_BYTES: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_536];
+/// The most bytes of a node whose limit is a number of elements.
+const SAFE_BYTES: usize = 8192;
+/// The most that an element's header and back length take in a listpack, in bytes.
+const ELEMENT_OVERHEAD: usize = 11;
+
+/// A node of a large list.
+#[derive(Debug, Clone)]
+enum Node {
+    /// Several elements.
+    Packed(Arc<Listpack>),
+    /// One element that is too large to be packed.
+    Plain(Arc<[u8]>),
+}
+
+impl Item for Node {
+    type Key = ();
+
+    fn key(&self) {}
+
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Packed(pack) => pack.len() as u64,
+            Self::Plain(_) => 1,
+        }
+    }
+}
+
+impl Node {
+    fn new(value: &[u8], limits: &Limits) -> Self {
+        if value.len() > node_bytes(limits) {
+            return Self::Plain(Arc::from(value));
+        }
+        let mut pack = Listpack::new();
+        pack.push_back(value);
+        Self::Packed(Arc::new(pack))
+    }
+
+    /// Whether `value` may be added to this node.
+    fn takes(&self, value: &[u8], limits: &Limits) -> bool {
+        match self {
+            Self::Packed(pack) => {
+                value.len() <= node_bytes(limits) && fits(pack, value.len(), 1, limits)
+            }
+            Self::Plain(_) => false,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        16 + match self {
+            Self::Packed(pack) => size_of::<Listpack>() + pack.capacity(),
+            Self::Plain(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// The most bytes of a node.
+fn node_bytes(limits: &Limits) -> usize {
+    match usize::try_from(limits.list_max_listpack_size) {
+        Ok(_) => SAFE_BYTES,
+        Err(_) => {
+            let class = limits.list_max_listpack_size.unsigned_abs().clamp(1, 5) as usize;
+            NODE_BYTES[class - 1]
+        }
+    }
+}
+
+/// Whether a listpack with so many more bytes and elements is still within one node's limits.
+fn fits(pack: &Listpack, bytes: usize, elements: usize, limits: &Limits) -> bool {
+    let entries_max = usize::try_from(limits.list_max_listpack_size).unwrap_or(usize::MAX).max(1);
+    pack.fits(bytes + elements * ELEMENT_OVERHEAD, node_bytes(limits))
+        && pack.len() + elements <= entries_max
+}
+
+#[derive(Debug, Clone)]
+enum Repr {
+    Packed(Listpack),
+    Nodes(Tree<Node>),
+}
+
+/// A list.
+#[derive(Debug, Clone)]
+pub struct List(Repr);
+
+impl Default for List {
+    fn default() -> Self {
+        Self(Repr::Packed(Listpack::new()))
+    }
+}
+
+/// One end of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Index 0.
+    Left,
+    /// Index -1.
+    Right,
+}
+
 impl List {
-    /// x
+    /// The name that `OBJECT ENCODING` replies.
     pub fn encoding(&self) -> &'static str {
-        "x"
+        match &self.0 {
+            Repr::Packed(_) => "listpack",
+            Repr::Nodes(_) => "quicklist",
+        }
     }
-    /// x
+
+    /// Number of elements.
     pub fn len(&self) -> usize {
-        0
+        match &self.0 {
+            Repr::Packed(pack) => pack.len(),
+            Repr::Nodes(tree) => usize::try_from(tree.weight()).unwrap_or(usize::MAX),
+        }
     }
-    /// x
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes on the heap, estimated by the first nodes.
     pub fn heap_bytes(&self) -> usize {
-        0
+        const SAMPLE: usize = 16;
+        match &self.0 {
+            Repr::Packed(pack) => pack.capacity(),
+            Repr::Nodes(tree) => {
+                let sampled = tree.len().min(SAMPLE).max(1);
+                let bytes: usize = tree.iter().take(SAMPLE).map(Node::heap_bytes).sum();
+                tree.heap_bytes() + bytes * tree.len() / sampled
+            }
+        }
+    }
+
+    /// The index counted from the left, if it is inside the list; negative counts from the right.
+    pub fn position(&self, index: i64) -> Option<usize> {
+        let len = self.len();
+        let from_left = match usize::try_from(index) {
+            Ok(index) => index,
+            Err(_) => len.checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?,
+        };
+        (from_left < len).then_some(from_left)
+    }
+
+    // ---- reading ----------------------------------------------------------------------------
+
+    /// Calls `f` with the element at `position`, if there is one.
+    pub fn get<R>(&self, position: usize, f: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        match &self.0 {
+            Repr::Packed(pack) => pack.get_at(index(position)).map(f),
+            Repr::Nodes(tree) => {
+                let (rank, offset) = tree.seek_weight(position as u64)?;
+                match tree.get(rank)? {
+                    Node::Packed(pack) => pack.get_at(i64::try_from(offset).ok()?).map(f),
+                    Node::Plain(bytes) => Some(f(Element::Str(bytes))),
+                }
+            }
+        }
+    }
+
+    /// Calls `f` with the elements from `position` on, to the right or to the left, until it says
+    /// `false`.
+    pub fn walk(&self, position: usize, to: End, mut f: impl FnMut(Element<'_>) -> bool) {
+        match &self.0 {
+            Repr::Packed(pack) => {
+                walk_pack(pack, position, to, &mut f);
+            }
+            Repr::Nodes(tree) => {
+                let Some((rank, offset)) = tree.seek_weight(position as u64) else { return };
+                let mut first = Some(usize::try_from(offset).unwrap_or(0));
+                let mut visit = |node: &Node| match node {
+                    Node::Packed(pack) => {
+                        let last = pack.len().saturating_sub(1);
+                        let start = first.take().unwrap_or(if to == End::Right { 0 } else { last });
+                        walk_pack(pack, start, to, &mut f)
+                    }
+                    Node::Plain(bytes) => {
+                        first = None;
+                        f(Element::Str(bytes))
+                    }
+                };
+                match to {
+                    End::Right => {
+                        tree.iter_from(rank).all(&mut visit);
+                    }
+                    End::Left => {
+                        tree.iter_rev_from(rank).all(&mut visit);
+                    }
+                }
+            }
+        }
+    }
+
+    /// All elements from the left.
+    pub fn for_each(&self, mut f: impl FnMut(Element<'_>)) {
+        self.walk(0, End::Right, |element| {
+            f(element);
+            true
+        });
+    }
+
+    /// The position of the first element equal to `value`, looking from the left.
+    pub fn find(&self, value: &[u8]) -> Option<usize> {
+        let (mut at, mut found) = (0, None);
+        self.walk(0, End::Right, |element| {
+            if element.eq_bytes(value) {
+                found = Some(at);
+            }
+            at += 1;
+            found.is_none()
+        });
+        found
+    }
+
+    // ---- changing ---------------------------------------------------------------------------
+
+    /// Adds an element at an end.
+    pub fn push(&mut self, end: End, value: &[u8], limits: &Limits) {
+        self.make_room(value.len(), 1, limits);
+        match &mut self.0 {
+            Repr::Packed(pack) => push_pack(pack, end, value),
+            Repr::Nodes(tree) => {
+                let (outer, rank) = match end {
+                    End::Left => (tree.first(), 0),
+                    End::Right => (tree.last(), tree.len().saturating_sub(1)),
+                };
+                if outer.is_some_and(|node| node.takes(value, limits)) {
+                    tree.update_at(rank, |node| {
+                        if let Node::Packed(pack) = node {
+                            push_pack(Arc::make_mut(pack), end, value);
+                        }
+                    });
+                } else {
+                    let node = Node::new(value, limits);
+                    match end {
+                        End::Left => tree.push_front(node),
+                        End::Right => tree.push_back(node),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the list a tree of nodes if one listpack can't take so much more.
+    fn make_room(&mut self, bytes: usize, elements: usize, limits: &Limits) {
+        let Repr::Packed(pack) = &mut self.0 else { return };
+        if fits(pack, bytes, elements, limits) {
+            return;
+        }
+        let pack = std::mem::take(pack);
+        let mut tree = Tree::new();
+        if !pack.is_empty() {
+            tree.push_back(Node::Packed(Arc::new(pack)));
+        }
+        self.0 = Repr::Nodes(tree);
+    }
+
+    /// As [`push`](Self::push) for all of `values` in order, converting at most once.
+    pub fn push_all<'a>(
+        &mut self,
+        end: End,
+        values: impl Iterator<Item = &'a [u8]> + Clone,
+        limits: &Limits,
+    ) {
+        let (bytes, count) = values.clone().fold((0, 0), |(b, n), v| (b + v.len(), n + 1));
+        self.make_room(bytes, count, limits);
+        values.for_each(|value| self.push(end, value, limits));
+    }
+
+    /// Removes the element at an end, after a call of `f` with it.
+    pub fn pop<R>(
+        &mut self,
+        end: End,
+        limits: &Limits,
+        f: impl FnOnce(Element<'_>) -> R,
+    ) -> Option<R> {
+        let position = match end {
+            End::Left => 0,
+            End::Right => self.len().checked_sub(1)?,
+        };
+        let result = self.get(position, f)?;
+        match (&mut self.0, end) {
+            (Repr::Packed(pack), End::Left) => pack.remove_range_at(0, 1),
+            (Repr::Packed(pack), End::Right) => pack.remove_range_at(-1, 1),
+            (Repr::Nodes(_), _) => self.remove_range(position, 1, limits),
+        }
+        Some(result)
+    }
+
+    /// Removes `count` elements from `position` on, or as many as there are.
+    pub fn remove_range(&mut self, position: usize, count: usize, limits: &Limits) {
+        match &mut self.0 {
+            Repr::Packed(pack) => pack.remove_range_at(index(position), count),
+            Repr::Nodes(tree) => cut_nodes(tree, position, count),
+        }
+        self.shrink(limits);
+    }
+
+    /// Makes the list one listpack again when a single node is half full at most.
+    fn shrink(&mut self, limits: &Limits) {
+        let Repr::Nodes(tree) = &mut self.0 else { return };
+        if tree.len() > 1 {
+            return;
+        }
+        let half_entries = usize::try_from(limits.list_max_listpack_size)
+            .map_or(usize::MAX, |entries| entries / 2);
+        match tree.first() {
+            None => self.0 = Repr::Packed(Listpack::new()),
+            Some(Node::Packed(pack))
+                if pack.byte_len() <= node_bytes(limits) / 2 && pack.len() <= half_entries =>
+            {
+                let mut pack = (**pack).clone();
+                pack.shrink_to_fit();
+                self.0 = Repr::Packed(pack);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Replaces the element at `position`, which must be inside the list.
+    pub fn set(&mut self, position: usize, value: &[u8], limits: &Limits) {
+        self.make_room(value.len(), 0, limits);
+        match &mut self.0 {
+            Repr::Packed(pack) => {
+                if let Some(pos) = pack.seek(index(position)) {
+                    pack.replace(pos, value);
+                }
+            }
+            Repr::Nodes(tree) => {
+                let Some((rank, offset)) = tree.seek_weight(position as u64) else { return };
+                let inside = |node: &Node| match node {
+                    Node::Packed(pack) => {
+                        value.len() <= node_bytes(limits) && fits(pack, value.len(), 0, limits)
+                    }
+                    Node::Plain(_) => false,
+                };
+                if tree.get(rank).is_some_and(inside) {
+                    edit_pack(tree, rank, |pack| {
+                        if let Some(pos) = pack.seek(i64::try_from(offset).unwrap_or(0)) {
+                            pack.replace(pos, value);
+                        }
+                    });
+                } else {
+                    cut_nodes(tree, position, 1);
+                    insert_node(tree, position, Node::new(value, limits));
+                }
+            }
+        }
+        self.shrink(limits);
+    }
+
+    /// Puts an element before `position`; a position past the end appends.
+    pub fn insert(&mut self, position: usize, value: &[u8], limits: &Limits) {
+        self.make_room(value.len(), 1, limits);
+        if position >= self.len() {
+            return self.push(End::Right, value, limits);
+        }
+        match &mut self.0 {
+            Repr::Packed(pack) => {
+                if let Some(pos) = pack.seek(index(position)) {
+                    pack.insert_before(pos, value);
+                }
+            }
+            Repr::Nodes(tree) => {
+                let Some((rank, offset)) = tree.seek_weight(position as u64) else { return };
+                if tree.get(rank).is_some_and(|node| node.takes(value, limits)) {
+                    edit_pack(tree, rank, |pack| {
+                        if let Some(pos) = pack.seek(i64::try_from(offset).unwrap_or(0)) {
+                            pack.insert_before(pos, value);
+                        }
+                    });
+                } else {
+                    insert_node(tree, position, Node::new(value, limits));
+                }
+            }
+        }
+    }
+
+    /// Removes up to `count` elements equal to `value`, looking from an end; returns how many.
+    pub fn remove(&mut self, value: &[u8], from: End, count: usize, limits: &Limits) -> usize {
+        let len = self.len();
+        let mut positions = Vec::new();
+        let mut at = if from == End::Left { 0 } else { len.saturating_sub(1) };
+        let to = if from == End::Left { End::Right } else { End::Left };
+        self.walk(at, to, |element| {
+            if element.eq_bytes(value) {
+                positions.push(at);
+            }
+            at = if from == End::Left { at + 1 } else { at.wrapping_sub(1) };
+            positions.len() < count
+        });
+        // From the right, so that positions to come stay what they are.
+        positions.sort_unstable();
+        for &position in positions.iter().rev() {
+            match &mut self.0 {
+                Repr::Packed(pack) => pack.remove_range_at(index(position), 1),
+                Repr::Nodes(tree) => cut_nodes(tree, position, 1),
+            }
+        }
+        if !positions.is_empty() {
+            self.shrink(limits);
+        }
+        positions.len()
+    }
+
+    /// The nodes in order, as a saved list keeps them: packed, or plain.
+    pub fn nodes(&self) -> Vec<Result<&Listpack, &[u8]>> {
+        match &self.0 {
+            Repr::Packed(pack) => vec![Ok(pack)],
+            Repr::Nodes(tree) => (tree.iter())
+                .map(|node| match node {
+                    Node::Packed(pack) => Ok(&**pack),
+                    Node::Plain(bytes) => Err(&**bytes),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn index(position: usize) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+fn push_pack(pack: &mut Listpack, end: End, value: &[u8]) {
+    match end {
+        End::Left => pack.push_front(value),
+        End::Right => pack.push_back(value),
+    }
+}
+
+/// Walks a listpack from an index on; says whether to go on.
+fn walk_pack(
+    pack: &Listpack,
+    start: usize,
+    to: End,
+    f: &mut impl FnMut(Element<'_>) -> bool,
+) -> bool {
+    let mut pos: Option<Pos> = pack.seek(index(start));
+    if to == End::Right {
+        return pack.iter_from(pos).all(f);
+    }
+    while let Some(at) = pos {
+        if !f(pack.get(at)) {
+            return false;
+        }
+        pos = pack.prev(at);
+    }
+    true
+}
+
+/// Changes the listpack of the node at `rank`.
+fn edit_pack(tree: &mut Tree<Node>, rank: usize, change: impl FnOnce(&mut Listpack)) {
+    tree.update_at(rank, |node| {
+        if let Node::Packed(pack) = node {
+            change(Arc::make_mut(pack));
+        }
+    });
+}
+
+/// Puts a node before the element at `position`, dividing the node that holds it.
+fn insert_node(tree: &mut Tree<Node>, position: usize, node: Node) {
+    let Some((rank, offset)) = tree.seek_weight(position as u64) else {
+        return tree.push_back(node);
+    };
+    if offset == 0 {
+        return tree.insert_at(rank, node);
+    }
+    let mut tail = None;
+    edit_pack(tree, rank, |pack| {
+        tail = Some(pack.split_off(usize::try_from(offset).unwrap_or(usize::MAX)));
+    });
+    tree.insert_at(rank + 1, node);
+    if let Some(tail) = tail {
+        tree.insert_at(rank + 2, Node::Packed(Arc::new(tail)));
+    }
+}
+
+/// Removes `count` elements from `position` on: parts of the outer nodes, and whole inner ones.
+fn cut_nodes(tree: &mut Tree<Node>, position: usize, count: usize) {
+    let total = usize::try_from(tree.weight()).unwrap_or(usize::MAX);
+    let mut left = count.min(total.saturating_sub(position));
+    if left == 0 {
+        return;
+    }
+    let Some((mut rank, offset)) = tree.seek_weight(position as u64) else { return };
+    if offset > 0 {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        left -= cut_in_node(tree, rank, offset, left);
+        rank += 1;
+    }
+    let whole_to = tree.seek_weight(tree.weight_before(rank) + left as u64);
+    let end_rank = whole_to.map_or(tree.len(), |(end_rank, _)| end_rank);
+    let rest = whole_to.map_or(0, |(_, offset)| usize::try_from(offset).unwrap_or(usize::MAX));
+    if left > 0 {
+        tree.remove_range(rank..end_rank);
+        if rest > 0 {
+            cut_in_node(tree, rank, 0, rest);
+        }
+    }
+}
+
+/// Removes up to `count` elements from `offset` on inside one node, and not all of them; returns
+/// how many there were.
+fn cut_in_node(tree: &mut Tree<Node>, rank: usize, offset: usize, count: usize) -> usize {
+    let mut removed = 0;
+    edit_pack(tree, rank, |pack| {
+        let before = pack.len();
+        pack.remove_range_at(index(offset), count);
+        removed = before - pack.len();
+    });
+    removed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn contents(list: &List) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        list.for_each(|element| all.push(element.to_vec()));
+        all
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Push(bool, Vec<u8>),
+        Pop(bool),
+        Set(usize, Vec<u8>),
+        Insert(usize, Vec<u8>),
+        Cut(usize, usize),
+        Remove(Vec<u8>, bool, usize),
+        Hold,
+    }
+
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => (0..20i64).prop_map(|n| n.to_string().into_bytes()),
+            2 => proptest::collection::vec(any::<u8>(), 0..40),
+            1 => (3000..9000usize).prop_map(|n| vec![b'x'; n]),
+        ]
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            8 => (any::<bool>(), value()).prop_map(|(l, v)| Op::Push(l, v)),
+            2 => any::<bool>().prop_map(Op::Pop),
+            1 => (0..300usize, value()).prop_map(|(i, v)| Op::Set(i, v)),
+            2 => (0..300usize, value()).prop_map(|(i, v)| Op::Insert(i, v)),
+            1 => (0..300usize, 0..60usize).prop_map(|(i, n)| Op::Cut(i, n)),
+            1 => (value(), any::<bool>(), 1..4usize).prop_map(|(v, l, n)| Op::Remove(v, l, n)),
+            1 => Just(Op::Hold),
+        ]
+    }
+
+    fn end(left: bool) -> End {
+        if left { End::Left } else { End::Right }
+    }
+
+    fn apply(list: &mut List, model: &mut VecDeque<Vec<u8>>, op: Op, limits: &Limits) {
+        match op {
+            Op::Push(left, v) => {
+                list.push(end(left), &v, limits);
+                if left { model.push_front(v) } else { model.push_back(v) }
+            }
+            Op::Pop(left) => {
+                let got = list.pop(end(left), limits, |element| element.to_vec());
+                assert_eq!(got, if left { model.pop_front() } else { model.pop_back() });
+            }
+            Op::Set(i, v) if i < model.len() => {
+                list.set(i, &v, limits);
+                model[i] = v;
+            }
+            Op::Insert(i, v) => {
+                list.insert(i, &v, limits);
+                model.insert(i.min(model.len()), v);
+            }
+            Op::Cut(i, n) => {
+                list.remove_range(i, n, limits);
+                let start = i.min(model.len());
+                model.drain(start..(start + n).min(model.len()));
+            }
+            Op::Remove(v, left, n) => {
+                let removed = list.remove(&v, end(left), n, limits);
+                let mut expected = 0;
+                while expected < n {
+                    let at = match left {
+                        true => model.iter().position(|x| *x == v),
+                        false => model.iter().rposition(|x| *x == v),
+                    };
+                    let Some(at) = at else { break };
+                    model.remove(at);
+                    expected += 1;
+                }
+                assert_eq!(removed, expected);
+            }
+            Op::Set(..) | Op::Hold => {}
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+        #[test]
+        fn behaves_as_a_deque(
+            ops in proptest::collection::vec(op(), 1..250),
+            size in prop_oneof![Just(-2), Just(-1), Just(1), Just(4), Just(128)],
+        ) {
+            let limits = Limits { list_max_listpack_size: size, ..Limits::default() };
+            let (mut list, mut model) = (List::default(), VecDeque::new());
+            let mut held = Vec::new();
+            for op in ops {
+                if matches!(op, Op::Hold) {
+                    held.push((list.clone(), model.clone()));
+                }
+                apply(&mut list, &mut model, op, &limits);
+                prop_assert_eq!(list.len(), model.len());
+            }
+            held.push((list, model));
+            for (list, model) in held {
+                prop_assert_eq!(contents(&list), Vec::from(model.clone()));
+                for i in [0, model.len() / 2, model.len().saturating_sub(1)] {
+                    prop_assert_eq!(list.get(i, |e| e.to_vec()), model.get(i).cloned());
+                    let mut back = Vec::new();
+                    list.walk(i, End::Left, |e| { back.push(e.to_vec()); true });
+                    let expected: Vec<_> = model.iter().take(i + 1).rev().cloned().collect();
+                    prop_assert_eq!(back, expected);
+                }
+            }
+        }
     }
 }
