@@ -273,6 +273,8 @@ config_fields! {
     shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::default();
     /// `rename-command` pairs in order (old, new); an empty new name removes the command. No directive of CONFIG GET.
     renamed_commands: Vec<(Text, Text)> = Vec::new();
+    /// Directives of old versions that were read and have no meaning any more.
+    obsolete_directives: Vec<Text> = Vec::new();
     // Snapshotting
     /// When to take a snapshot; empty: never.
     save: Vec<SavePoint> = DEFAULT_SAVE.to_vec();
@@ -436,6 +438,8 @@ config_fields! {
     /// Keep superseded files.
     aof_disable_auto_gc: bool = false;
     // Scripting
+    /// Scripts see the deprecated API.
+    lua_enable_deprecated_api: bool = false;
     /// Milliseconds of a script after which others get BUSY; 0: never.
     busy_reply_threshold: u64 = 5000;
     // Cluster
