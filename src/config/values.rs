@@ -149,7 +149,7 @@ config_fields! {
     bind: Vec<String> = DEFAULT_BIND.map(String::from).to_vec();
     /// Address that outgoing connections come from; empty: the system's choice.
     bind_source_addr: Text = Text::new();
-    /// Refuse remote clients while the default user has no password and `bind` was not given.
+    /// Refuse clients from other machines while the default user has no password.
     protected_mode: bool = true;
     /// TCP port; 0: no TCP listener.
     port: u16 = 6379;

@@ -29,8 +29,8 @@ pub static ROWS: &[Directive] = &[
     Directive {
         name: "protected-mode",
         kind: flag!(protected_mode),
-        doc: "With \"yes\", remote clients are refused while the default user has no \
-              password and the server listens on its default addresses.",
+        doc: "With \"yes\", clients from other machines are refused while the default user \
+              has no password.",
         ..NET
     },
     Directive {
