@@ -9,6 +9,7 @@ pub mod connection;
 pub mod expire;
 pub mod info;
 pub mod keys;
+pub mod list;
 pub mod pubsub;
 pub mod scan;
 pub mod scripting;
@@ -27,6 +28,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
+    list::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
     string::COMMANDS,
