@@ -23,3 +23,5 @@ pub mod server;
 pub mod commands;
 
 pub mod net;
+
+pub mod options;

@@ -1,10 +1,14 @@
 //! The `rhubarb-server` program: reads its options and configuration, and runs the server.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::{env, fs, io, thread};
 
 use rhubarb::config::Config;
-use rhubarb::server::Parts;
+use rhubarb::options::{self, Invocation};
+use rhubarb::server::network::NoNetwork;
+use rhubarb::server::{Parts, REDIS_VERSION, RHUBARB_VERSION};
 use rhubarb::util::clock::{Clock, SystemClock};
 use rhubarb::util::log::{Level, Log};
 use rhubarb::{commands, net};
@@ -12,23 +16,112 @@ use rhubarb::{commands, net};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The executor's stack: what the recursion limits of scripts were measured with.
+const STACK_BYTES: usize = 16 << 20;
+
 fn main() -> ExitCode {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let log = Log::stdout(Level::Notice, Arc::clone(&clock));
-    let mut config = Config::default();
-    if let Some(port) = std::env::args().skip_while(|a| a != "--port").nth(1) {
-        config.port = port.parse().unwrap_or(6379);
+    match options::parse(env::args_os().skip(1)) {
+        Invocation::Print(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Invocation::Fail(text) => {
+            eprint!("{text}");
+            ExitCode::FAILURE
+        }
+        Invocation::Serve { config, file } => {
+            let executor = thread::Builder::new().name("executor".into()).stack_size(STACK_BYTES);
+            let served = executor.spawn(|| serve(*config, file)).map(thread::JoinHandle::join);
+            match served {
+                Ok(Ok(Ok(code))) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+                _ => ExitCode::FAILURE,
+            }
+        }
     }
+}
+
+fn serve(mut config: Config, file: Option<PathBuf>) -> io::Result<i32> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let log = Log::stdout(commands::config::log_level(&config), Arc::clone(&clock));
+    open_log(&config, &log)?;
+    enter_dir(&mut config, &log)?;
+    greet(&config, file.as_deref(), &log);
+    if let Err(error) = commands::config::adjust_oom(&config) {
+        log.warning(format_args!("Unable to write oom_score_adj: {error}"));
+    }
+    write_pidfile(&config, &log);
+    let pidfile = config.pidfile.clone();
     let parts = Parts {
         config,
         commands: commands::table(),
         clock,
         log,
-        network: Box::new(rhubarb::server::network::NoNetwork),
-        config_file: None,
+        network: Box::new(NoNetwork),
+        config_file: file,
     };
-    match net::run(parts) {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
-        Err(_) => ExitCode::FAILURE,
+    let code = net::run(parts);
+    if !pidfile.is_empty() {
+        let _ = fs::remove_file(path_of(&pidfile));
+    }
+    code
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+}
+
+fn open_log(config: &Config, log: &Log) -> io::Result<()> {
+    let path = path_of(&config.logfile);
+    log.redirect(&path).inspect_err(|error| {
+        eprintln!("Can't open the log file {}: {error}", path.display());
+    })
+}
+
+fn enter_dir(config: &mut Config, log: &Log) -> io::Result<()> {
+    let dir = path_of(&config.dir);
+    env::set_current_dir(&dir).inspect_err(|error| {
+        log.warning(format_args!("Can't chdir to '{}': {error}", dir.display()));
+    })?;
+    use std::os::unix::ffi::OsStringExt;
+    config.dir = env::current_dir()?.into_os_string().into_vec();
+    Ok(())
+}
+
+/// The lines that a start begins with, in the form that tools look for.
+fn greet(config: &Config, file: Option<&Path>, log: &Log) {
+    let pid = std::process::id();
+    log.notice("oO0OoO0OoO0Oo Rhubarb is starting oO0OoO0OoO0Oo");
+    log.notice(format_args!(
+        "Rhubarb version={RHUBARB_VERSION}, Redis version={REDIS_VERSION}, bits={}, pid={pid}, \
+         just started",
+        usize::BITS
+    ));
+    match file {
+        Some(_) => log.notice("Configuration loaded"),
+        None => log.warning("Warning: no config file specified, using the default config."),
+    }
+    for warning in config.warnings() {
+        log.warning(warning);
+    }
+    let logo = format!(
+        "\n  (~^~)   Rhubarb {RHUBARB_VERSION}, compatible with Redis {REDIS_VERSION}\n  \
+         ||||   Running in standalone mode\n  ||||   Port: {}\n  ||||   PID: {pid}\n\n",
+        config.port
+    );
+    if config.always_show_logo {
+        log.raw(Level::Notice, &logo);
+    } else {
+        log.notice(format_args!("Running mode=standalone, port={}.", config.port));
+    }
+}
+
+fn write_pidfile(config: &Config, log: &Log) {
+    if config.pidfile.is_empty() {
+        return;
+    }
+    let path = path_of(&config.pidfile);
+    if let Err(error) = fs::write(&path, format!("{}\n", std::process::id())) {
+        log.verbose(format_args!("Can't write the PID file {}: {error}", path.display()));
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod config;
 pub mod connection;
 pub mod expire;
 pub mod info;
@@ -24,6 +25,7 @@ use crate::spec::{KeyFlags, KeySpec};
 pub const FAMILIES: &[&[Command]] = &[
     admin::COMMANDS,
     client::COMMANDS,
+    config::COMMANDS,
     connection::COMMANDS,
     expire::COMMANDS,
     info::COMMANDS,

@@ -63,6 +63,7 @@ errors! {
     NumKeysPositive => "ERR numkeys should be greater than 0",
     NumKeysNegative => "ERR Number of keys can't be negative",
     NumKeysTooMany => "ERR Number of keys can't be greater than number of args",
+    NoConfigFile => "ERR The server is running without a config file",
     NoShutdown => "ERR No shutdown in progress.",
     NoAuth => "NOAUTH Authentication required.",
     NoAuthMultibulk => "ERR Protocol error: unauthenticated multibulk length",

@@ -73,3 +73,21 @@ pub fn allocator() -> Allocator {
         resident: read(stats::resident::read()),
     }
 }
+
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+
+/// The value that the process was started with, of how soon it is ended when memory runs out.
+pub fn first_oom_score() -> i32 {
+    static FIRST: std::sync::OnceLock<i32> = std::sync::OnceLock::new();
+    let read = || fs::read_to_string(OOM_SCORE).ok()?.trim().parse().ok();
+    *FIRST.get_or_init(|| read().unwrap_or(0))
+}
+
+/// Sets that value.
+///
+/// # Errors
+/// If the system doesn't allow it.
+pub fn set_oom_score(score: i32) -> std::io::Result<()> {
+    first_oom_score();
+    fs::write(OOM_SCORE, score.to_string())
+}

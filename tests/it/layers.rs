@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["commands"],
     &["net"],
+    &["options"],
 ];
 
 fn rank(module: &str) -> Option<usize> {
