@@ -17,7 +17,7 @@ modes: commands (default), memory, stall, expire, start, all
   --server-args STR  further arguments for both servers, split at blanks
   --port N           first port to try (default: 7400)
   --quick            fewer and shorter rounds, fewer keys
-  --rounds N         turns per server (default: 5; start: 20)
+  --rounds N         turns per server (default: 5; stall: 3; start: 20)
   --json FILE        also write all figures as JSON
 
 commands:

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::Outcome;
 use crate::options::Options;
-use crate::report::{Cell, Column, Histogram, Row, Table};
+use crate::report::{Cell, Column, Histogram, Row, Table, median};
 use crate::resp::{Connection, Filler};
 use crate::server::{Server, Side};
 use crate::workloads::{Source, key};
@@ -65,37 +65,29 @@ fn ping(connection: &mut Connection, stop: &AtomicBool) -> Outcome<Histogram> {
     Ok(latency)
 }
 
-/// What one server's phases gave.
-struct Result {
-    phases: Vec<Histogram>,
+/// What one server's phases gave in one round.
+struct Phases {
+    /// One per phase that could be run.
+    latency: Vec<Histogram>,
+    /// Keys per second.
     fill_rate: f64,
+    /// Why a phase is missing, else empty.
     note: String,
 }
 
 /// Runs the mode.
 pub fn run(options: &Options) -> Outcome<Table> {
     let keys = options.keys_or(5_000_000);
-    let mut results = Vec::new();
-    for side in Side::BOTH {
-        eprintln!("  {}", side.name());
-        results.push(measure(side, options, keys)?);
+    let mut results = [Vec::new(), Vec::new()];
+    for round in 0..options.rounds_or(3, 1) {
+        for side in Side::turns(round) {
+            eprintln!("  round {}, {}", round + 1, side.name());
+            results[side as usize].push(measure(side, options, keys)?);
+        }
     }
-    let [rhubarb, redis] = &results[..] else { return Err("two servers were measured".into()) };
-    let rows = PHASES.iter().enumerate().map(|(phase, name)| {
-        let figure = |result: &Result, of: &dyn Fn(&Histogram) -> u64| -> Vec<f64> {
-            result.phases.get(phase).map(|latency| of(latency) as f64 / 1e6).into_iter().collect()
-        };
-        let cell = |of: &dyn Fn(&Histogram) -> u64| {
-            Cell::from_rounds(&figure(rhubarb, of), &figure(redis, of))
-        };
-        let cells = vec![
-            cell(&|latency| latency.quantile(0.5)),
-            cell(&|latency| latency.quantile(0.999)),
-            cell(&Histogram::max),
-        ];
-        let missing = |result: &Result| result.phases.len() <= phase;
-        let notes = results.iter().filter(|result| missing(result)).map(|result| &*result.note);
-        Row { name: (*name).to_owned(), cells, note: notes.collect() }
+    let rates = results.each_ref().map(|rounds| {
+        let rates: Vec<f64> = rounds.iter().map(|phases| phases.fill_rate / 1e3).collect();
+        median(&rates).unwrap_or(0.0)
     });
     Ok(Table {
         title: "stall",
@@ -104,16 +96,35 @@ pub fn run(options: &Options) -> Outcome<Table> {
             Column { title: "p99.9 ms", decimals: 2, ratio: true },
             Column { title: "longest ms", decimals: 2, ratio: true },
         ],
-        rows: rows.collect(),
+        rows: (0..PHASES.len()).map(|phase| row(phase, &results)).collect(),
         footer: vec![format!(
             "{keys} keys; filled at {:.0} (rhubarb) and {:.0} (redis) thousand keys/s",
-            rhubarb.fill_rate / 1e3,
-            redis.fill_rate / 1e3
+            rates[0], rates[1]
         )],
     })
 }
 
-fn measure(side: Side, options: &Options, keys: usize) -> Outcome<Result> {
+fn row(phase: usize, results: &[Vec<Phases>; 2]) -> Row {
+    let cell = |of: &dyn Fn(&Histogram) -> u64| {
+        let [rhubarb, redis] = results.each_ref().map(|rounds| -> Vec<f64> {
+            let latency = rounds.iter().filter_map(|phases| phases.latency.get(phase));
+            latency.map(|latency| of(latency) as f64 / 1e6).collect()
+        });
+        Cell::from_rounds(&rhubarb, &redis)
+    };
+    let failed = results.iter().flatten().filter(|phases| phases.latency.len() <= phase);
+    Row {
+        name: PHASES[phase].to_owned(),
+        cells: vec![
+            cell(&|latency| latency.quantile(0.5)),
+            cell(&|latency| latency.quantile(0.999)),
+            cell(&Histogram::max),
+        ],
+        note: failed.map(|phases| &*phases.note).collect(),
+    }
+}
+
+fn measure(side: Side, options: &Options, keys: usize) -> Outcome<Phases> {
     let server = Server::start(side, options)?;
     let mut source = Source::new();
     let pinger = Pinger::start(server.port)?;
@@ -128,14 +139,14 @@ fn measure(side: Side, options: &Options, keys: usize) -> Outcome<Result> {
     }
     filler.finish()?;
     let fill_rate = keys as f64 / begin.elapsed().as_secs_f64();
-    let mut phases = vec![idle, pinger.stop()?];
+    let mut latency = vec![idle, pinger.stop()?];
 
     let mut note = String::new();
     match during_save(&server, keys, &mut source) {
-        Ok(latency) => phases.push(latency),
+        Ok(saving) => latency.push(saving),
         Err(error) => note = format!("{}: {error}; ", side.name()),
     }
-    Ok(Result { phases, fill_rate, note })
+    Ok(Phases { latency, fill_rate, note })
 }
 
 /// Pings while a snapshot is written and random keys are overwritten.
