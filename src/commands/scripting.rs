@@ -189,7 +189,12 @@ fn run(
     if read_only && declared && !flags.contains(ScriptFlags::NO_WRITES) {
         return Err(Error::ScriptFlags);
     }
+    let oom_allowed = flags.contains(ScriptFlags::ALLOW_OOM);
+    if declared && !read_only && !oom_allowed && ctx.srv.is_out_of_memory() {
+        return Err(Error::ScriptOom);
+    }
     let call = ScriptCall {
+        oom_allowed,
         script,
         keys: args.range(3, 3 + count),
         argv: args.from(3 + count),

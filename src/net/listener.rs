@@ -3,12 +3,15 @@
 //! Owns what a new connection goes through before it becomes a client: `maxclients`, protected
 //! mode, socket options.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
@@ -27,23 +30,38 @@ const DENIED: &[u8] = b"-DENIED Redis is running in protected mode because prote
 /// How long accepting pauses when descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A listening socket.
+/// A listening socket of either kind.
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
 }
 
+impl Listener {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_accept(cx).map_ok(|(stream, _)| Stream::Tcp(stream)),
+            Self::Unix(unix, _) => unix.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+/// A listener that can be closed at once, though a task waits on it.
+type Shared = Rc<RefCell<Option<Listener>>>;
+
 /// The listening sockets in use, and the tasks that accept on them.
 #[derive(Default)]
 pub(super) struct Listeners {
-    open: Vec<(Rc<Listener>, AbortHandle)>,
+    open: Vec<(Shared, AbortHandle)>,
 }
 
 impl Listeners {
     /// `tcp` and `unix`, as far as they are in use: what the log says at the start.
     pub(super) fn kinds(&self) -> Vec<&'static str> {
-        let tcp = self.open.iter().any(|(listener, _)| matches!(**listener, Listener::Tcp(_)));
-        let unix = self.open.iter().any(|(listener, _)| matches!(**listener, Listener::Unix(..)));
+        let any = |which: fn(&Listener) -> bool| {
+            self.open.iter().any(|(listener, _)| listener.borrow().as_ref().is_some_and(which))
+        };
+        let tcp = any(|listener| matches!(listener, Listener::Tcp(_)));
+        let unix = any(|listener| matches!(listener, Listener::Unix(..)));
         [(tcp, "tcp"), (unix, "unix")]
             .into_iter()
             .filter_map(|(is, kind)| is.then_some(kind))
@@ -57,8 +75,10 @@ impl Listeners {
 
     fn close_if(&mut self, which: impl Fn(&Listener) -> bool) {
         self.open.retain(|(listener, task)| {
-            let closes = which(listener);
+            let closes = listener.borrow().as_ref().is_none_or(&which);
             if closes {
+                // The address is free from here on, not only when the task has gone.
+                *listener.borrow_mut() = None;
                 task.abort();
             }
             !closes
@@ -183,7 +203,7 @@ fn open_unix(path: &Path, config: &Config) -> io::Result<UnixListener> {
 /// Starts accepting.
 pub(super) fn start(net: &Rc<Net>, listeners: Vec<Listener>) {
     for listener in listeners {
-        let listener = Rc::new(listener);
+        let listener = Rc::new(RefCell::new(Some(listener)));
         let task = tokio::task::spawn_local(accept_all(Rc::clone(net), Rc::clone(&listener)));
         net.listeners.borrow_mut().open.push((listener, task.abort_handle()));
     }
@@ -236,14 +256,19 @@ pub(super) fn remove_files(net: &Net) {
     }
 }
 
-async fn accept_all(net: Rc<Net>, listener: Rc<Listener>) {
+async fn accept_all(net: Rc<Net>, listener: Shared) {
     loop {
-        let accepted = match &*listener {
-            Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
-            Listener::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Stream::Unix(stream)),
-        };
+        let accepted = poll_fn(|cx| match &*listener.borrow() {
+            Some(listener) => listener.poll_accept(cx).map(Some),
+            None => Poll::Ready(None),
+        });
+        let Some(accepted) = accepted.await else { return };
         match accepted {
-            Ok(stream) => admit(&net, &mut net.server.borrow_mut(), stream, &listener),
+            Ok(stream) => {
+                if let Some(listener) = &*listener.borrow() {
+                    admit(&net, &mut net.server.borrow_mut(), stream, listener);
+                }
+            }
             Err(error) => {
                 // Without descriptors, accepting at once again would only burn the processor.
                 let log = net.server.borrow().log.clone();
@@ -259,12 +284,14 @@ pub(super) fn accept_now(net: &Rc<Net>, server: &mut Server) {
     let listeners: Vec<_> =
         net.listeners.borrow().open.iter().map(|(listener, _)| Rc::clone(listener)).collect();
     for listener in listeners {
-        let raw = match &*listener {
+        let listener = listener.borrow();
+        let Some(listener) = &*listener else { continue };
+        let raw = match listener {
             Listener::Tcp(tcp) => socket2::SockRef::from(tcp),
             Listener::Unix(unix, _) => socket2::SockRef::from(unix),
         };
         while let Ok((socket, _)) = raw.accept() {
-            let stream = socket.set_nonblocking(true).and_then(|()| match &*listener {
+            let stream = socket.set_nonblocking(true).and_then(|()| match listener {
                 Listener::Tcp(_) => TcpStream::from_std(socket.into()).map(Stream::Tcp),
                 Listener::Unix(..) => {
                     UnixStream::from_std(std::os::fd::OwnedFd::from(socket).into())
@@ -272,7 +299,7 @@ pub(super) fn accept_now(net: &Rc<Net>, server: &mut Server) {
                 }
             });
             if let Ok(stream) = stream {
-                admit(net, server, stream, &listener);
+                admit(net, server, stream, listener);
             }
         }
     }

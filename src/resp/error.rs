@@ -94,6 +94,7 @@ errors! {
     ScriptUnknownCommand => "ERR Unknown Redis command called from script",
     ScriptArity => "ERR Wrong number of args calling Redis command from script",
     ScriptFlags => "ERR Can not execute a script with write flag using *_ro command.",
+    ScriptOom => "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
     Oom => "OOM command not allowed when used memory > 'maxmemory'.",
     Loading => "LOADING Redis is loading the dataset in memory",
     MaxClients => "ERR max number of clients reached",

@@ -45,8 +45,15 @@ impl Server {
             self.reject(id, Some(command), &error);
             return true;
         }
-        let Some(client) = self.clients.get_mut(id) else { return true };
         let row = self.commands.get(command).command;
+        if self.config.maxmemory > 0
+            && self.effective_flags(id, row).contains(Flags::DENYOOM)
+            && self.is_out_of_memory()
+        {
+            self.reject(id, Some(command), &Error::Oom);
+            return true;
+        }
+        let Some(client) = self.clients.get_mut(id) else { return true };
         if client.in_multi() && !row.runs_in_multi() {
             client.queued.push(Queued { command, args: ArgBuf::from(args) });
             client.out.raw(b"+QUEUED\r\n");

@@ -93,6 +93,8 @@ pub struct Server {
     pub startup_memory: u64,
     /// Modifications since the last save.
     pub dirty: u64,
+    /// Memory in use, as last read, and when, in Unix milliseconds.
+    used_memory: (u64, i64),
     /// Whether due keys are deleted by the cron (`DEBUG SET-ACTIVE-EXPIRE`).
     pub active_expire: bool,
     /// The pause under way, if there is one.
@@ -165,6 +167,7 @@ impl Server {
             run_id: seed::random_hex(40),
             startup_memory: process::allocator().allocated,
             dirty: 0,
+            used_memory: (0, 0),
             active_expire: true,
             pause: None,
             paused: Vec::new(),
@@ -217,6 +220,22 @@ impl Server {
                 client.authenticated = true;
             }
         }
+    }
+
+    /// Memory in use, in bytes, as it was a moment ago: reading it exactly takes long.
+    pub fn used_memory(&mut self) -> u64 {
+        const FRESH_MS: i64 = 10;
+        if (self.now_ms - self.used_memory.1).abs() >= FRESH_MS {
+            self.used_memory = (process::allocator().allocated, self.now_ms);
+            self.counters.peak_memory = self.counters.peak_memory.max(self.used_memory.0);
+        }
+        self.used_memory.0
+    }
+
+    /// Whether more memory is in use than `maxmemory` allows.
+    #[inline]
+    pub fn is_out_of_memory(&mut self) -> bool {
+        self.config.maxmemory > 0 && self.used_memory() > self.config.maxmemory
     }
 
     /// Tells the network layer to look at a client: it has output, can go on, or is to be closed.

@@ -103,6 +103,8 @@ pub struct ScriptCall<'a> {
     pub argv: Args<'a>,
     /// Whether it may not write.
     pub read_only: bool,
+    /// Whether it may take memory though there is none left (`allow-oom`).
+    pub oom_allowed: bool,
     /// The client that runs it.
     pub client: ClientRef,
     /// The client's database.
@@ -119,7 +121,9 @@ impl Server {
         let started_ns = self.clock.mono_ns();
         let run = Run { started_ns, busy: false, wrote: false, killed: false };
         self.scripting.run = Some(run);
+        let oom_allowed = call.oom_allowed || !self.is_out_of_memory();
         let mut host = ScriptHost {
+            oom_allowed,
             read_only: call.read_only,
             client: call.client,
             db: call.db,
@@ -139,6 +143,8 @@ struct ScriptHost<'a> {
     /// What the script has selected; its client's selection stays.
     db: usize,
     read_only: bool,
+    /// Whether commands that take memory may run, as it was when the script began.
+    oom_allowed: bool,
 }
 
 impl ScriptHost<'_> {
@@ -154,6 +160,11 @@ impl ScriptHost<'_> {
         }
         if flags.contains(Flags::WRITE) && self.read_only {
             return Err(Error::ReadOnlyScript);
+        }
+        // What a script has begun to write it may finish: half of it would be worse.
+        let wrote = self.server.scripting.run.as_ref().is_some_and(|run| run.wrote);
+        if flags.contains(Flags::DENYOOM) && !self.oom_allowed && !wrote {
+            return Err(Error::Oom);
         }
         Ok(())
     }

@@ -28,15 +28,14 @@ pub static ROWS: &[Directive] = &[
     Directive {
         name: "maxmemory",
         kind: int!(maxmemory, 0, u64::MAX, Memory),
-        support: Support::Off("eviction"),
-        doc: "Most memory for data; 0 is no limit.",
+        doc: "Most memory for data; 0 is no limit. Beyond it, commands that take memory are refused.",
         ..MEMORY
     },
     Directive {
         name: "maxmemory-policy",
         kind: word!(maxmemory_policy, MaxmemoryPolicy),
         support: Support::Idle("eviction"),
-        doc: "What happens at maxmemory. \"noeviction\" refuses writes; the others remove \
+        doc: "What happens at maxmemory. \"noeviction\" refuses writes; the others are to remove \
               keys: \"allkeys-lru\", \"allkeys-lfu\", \"allkeys-random\", and only keys \
               with a time to live \"volatile-lru\", \"volatile-lfu\", \"volatile-random\", \
               \"volatile-ttl\" (nearest first).",
