@@ -1,18 +1,441 @@
-//! placeholder
-/// placeholder
-#[derive(Debug, Clone, Default)]
-pub struct Hash {}
+//! Hashes: fields with values, in a listpack while small, else in a table.
+//!
+//! Owns the two encodings and when one becomes the other. A table's pair is one allocation that
+//! holds field and value. Never goes back from a table to a listpack.
+
+use fastrand::Rng;
+use smallvec::SmallVec;
+use triomphe::ThinArc;
+
+use super::Limits;
+use super::sample;
+use crate::ds::dict::{self, Dict, Keyed, Seed};
+use crate::ds::listpack::{self, Element, Listpack};
+use crate::util::seed;
+
+/// A field's name and value. Cloning shares.
+#[derive(Clone)]
+pub struct Pair(ThinArc<u32, u8>);
+
+impl Pair {
+    fn new(field: &[u8], value: &[u8]) -> Self {
+        /// Pairs up to this size are put together on the stack.
+        const ON_STACK: usize = 256;
+        let mut bytes = SmallVec::<[u8; ON_STACK]>::with_capacity(field.len() + value.len());
+        bytes.extend_from_slice(field);
+        bytes.extend_from_slice(value);
+        // Arguments are shorter than 4 GiB: `proto-max-bulk-len` has that bound.
+        Self(ThinArc::from_header_and_slice(field.len() as u32, &bytes))
+    }
+
+    /// The field's name.
+    pub fn field(&self) -> &[u8] {
+        self.split().0
+    }
+
+    /// The value.
+    pub fn value(&self) -> &[u8] {
+        self.split().1
+    }
+
+    fn split(&self) -> (&[u8], &[u8]) {
+        let len = self.0.header.header as usize;
+        self.0.slice.split_at(len)
+    }
+
+    fn elements(&self) -> (Element<'_>, Element<'_>) {
+        let (field, value) = self.split();
+        (Element::Str(field), Element::Str(value))
+    }
+
+    /// Bytes of the allocation: reference count, the two lengths, the texts.
+    fn heap_bytes(&self) -> usize {
+        3 * size_of::<usize>() + self.0.slice.len()
+    }
+}
+
+impl Keyed for Pair {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.field()
+    }
+}
+
+#[derive(Clone)]
+enum Repr {
+    Pack(Listpack),
+    Table(Dict<Pair>),
+}
+
+/// A hash. An update of a listpack keeps a field's place; a table has no order.
+#[derive(Clone)]
+pub struct Hash(Repr);
+
+impl Default for Hash {
+    fn default() -> Self {
+        Self(Repr::Pack(Listpack::new()))
+    }
+}
+
+impl std::fmt::Debug for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
 impl Hash {
-    /// x
+    /// Takes a listpack of pairs, such as one from an RDB file; none if the pairs are not whole or
+    /// a field is there twice.
+    pub fn from_listpack(pack: Listpack) -> Option<Self> {
+        let mut seen = hashbrown::HashSet::with_capacity(pack.len() / 2);
+        let whole = pack.len().is_multiple_of(2);
+        let unique = pack.pairs().all(|(field, _)| seen.insert(field.to_vec()));
+        (whole && unique).then_some(Self(Repr::Pack(pack)))
+    }
+
+    /// The listpack, if the hash is in that encoding.
+    pub fn as_listpack(&self) -> Option<&Listpack> {
+        match &self.0 {
+            Repr::Pack(pack) => Some(pack),
+            Repr::Table(_) => None,
+        }
+    }
+
+    /// The name of the encoding.
     pub fn encoding(&self) -> &'static str {
-        "x"
+        match &self.0 {
+            Repr::Pack(_) => "listpack",
+            Repr::Table(_) => "hashtable",
+        }
     }
-    /// x
+
+    /// Number of fields.
     pub fn len(&self) -> usize {
-        0
+        match &self.0 {
+            Repr::Pack(pack) => pack.len() / 2,
+            Repr::Table(table) => table.len(),
+        }
     }
-    /// x
+
+    /// Whether there is no field.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes on the heap; of a table, by the mean of a few pairs.
     pub fn heap_bytes(&self) -> usize {
-        0
+        match &self.0 {
+            Repr::Pack(pack) => pack.capacity(),
+            Repr::Table(table) => {
+                table.heap_bytes() + sample::estimate(table.len(), table.iter(), Pair::heap_bytes)
+            }
+        }
+    }
+
+    /// The value of a field.
+    #[inline]
+    pub fn get(&self, field: &[u8]) -> Option<Element<'_>> {
+        match &self.0 {
+            Repr::Pack(pack) => pack.find_pair(field).map(|(_, value)| pack.get(value)),
+            Repr::Table(table) => table.get(field).map(|pair| Element::Str(pair.value())),
+        }
+    }
+
+    /// Whether there is such a field.
+    pub fn contains(&self, field: &[u8]) -> bool {
+        self.get(field).is_some()
+    }
+
+    /// Sets a field; says whether it is new.
+    pub fn set(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+        if let Repr::Pack(pack) = &mut self.0 {
+            if fits(pack, field, value, limits) {
+                let new = set_in_pack(pack, field, value);
+                if pack.len() / 2 > limits.hash_max_listpack_entries {
+                    self.to_table();
+                }
+                return new;
+            }
+            self.to_table();
+        }
+        match &mut self.0 {
+            Repr::Table(table) => table.insert(Pair::new(field, value)).is_none(),
+            Repr::Pack(pack) => set_in_pack(pack, field, value),
+        }
+    }
+
+    /// Prepares for setting the fields and values `texts`: becomes a table at once if they won't
+    /// fit a listpack, as Redis does even where fields repeat.
+    pub fn expect<'a>(
+        &mut self,
+        mut texts: impl ExactSizeIterator<Item = &'a [u8]>,
+        limits: &Limits,
+    ) {
+        if matches!(self.0, Repr::Pack(_))
+            && (texts.len() / 2 > limits.hash_max_listpack_entries
+                || texts.any(|text| text.len() > limits.hash_max_listpack_value))
+        {
+            self.to_table();
+        }
+    }
+
+    /// Removes a field; says whether it was there.
+    pub fn remove(&mut self, field: &[u8]) -> bool {
+        match &mut self.0 {
+            Repr::Pack(pack) => {
+                let found = pack.find_pair(field);
+                if let Some((at, _)) = found {
+                    pack.remove_pair(at);
+                }
+                found.is_some()
+            }
+            Repr::Table(table) => table.remove(field).is_some(),
+        }
+    }
+
+    /// All fields with their values.
+    pub fn iter(&self) -> Iter<'_> {
+        match &self.0 {
+            Repr::Pack(pack) => Iter::Pack(pack.iter(), self.len()),
+            Repr::Table(table) => Iter::Table(table.iter()),
+        }
+    }
+
+    /// Passes about `count` pairs from `cursor` on, and returns the cursor to go on with; a
+    /// listpack is passed whole. See [`Dict::scan`].
+    pub fn scan(
+        &self,
+        cursor: u64,
+        count: usize,
+        mut emit: impl FnMut(Element<'_>, Element<'_>),
+    ) -> u64 {
+        match &self.0 {
+            Repr::Pack(pack) => {
+                pack.pairs().for_each(|(field, value)| emit(field, value));
+                0
+            }
+            Repr::Table(table) => table.scan(cursor, count, |pair| {
+                emit(Element::Str(pair.field()), Element::Str(pair.value()));
+            }),
+        }
+    }
+
+    /// A pair, each as likely as any other.
+    pub fn random(&self, rng: &mut Rng) -> Option<(Element<'_>, Element<'_>)> {
+        match &self.0 {
+            Repr::Pack(pack) => {
+                let index = rng.usize(..self.len().max(1)) * 2;
+                let field = pack.seek(i64::try_from(index).ok()?)?;
+                Some((pack.get(field), pack.get(pack.next(field)?)))
+            }
+            Repr::Table(table) => table.random(rng).map(Pair::elements),
+        }
+    }
+
+    /// Passes `n` different pairs, or all if there are no more; any choice is as likely.
+    pub fn random_distinct(
+        &self,
+        n: usize,
+        rng: &mut Rng,
+        mut emit: impl FnMut(Element<'_>, Element<'_>),
+    ) {
+        match &self.0 {
+            Repr::Pack(_) => {
+                sample::choose(self.iter(), n, rng, |(field, value)| emit(field, value));
+            }
+            Repr::Table(table) => sample::choose_from_table(table, n, rng, |pair| {
+                emit(Element::Str(pair.field()), Element::Str(pair.value()));
+            }),
+        }
+    }
+
+    fn to_table(&mut self) {
+        let Repr::Pack(pack) = &self.0 else { return };
+        let (a, b) = seed::hash_seed();
+        let mut table = Dict::new(Seed(a, b));
+        let mut digits = Default::default();
+        for (field, value) in pack.pairs() {
+            let field = field.to_vec();
+            table.insert(Pair::new(&field, value.as_bytes(&mut digits)));
+        }
+        self.0 = Repr::Table(table);
+    }
+}
+
+/// Whether a listpack may take a pair of these sizes.
+fn fits(pack: &Listpack, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+    field.len().max(value.len()) <= limits.hash_max_listpack_value
+        && pack.fits(field.len() + value.len() + 32, listpack::MAX_BYTES)
+}
+
+fn set_in_pack(pack: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
+    match pack.find_pair(field) {
+        Some((_, at)) => {
+            pack.replace(at, value);
+            false
+        }
+        None => {
+            pack.push_pair(field, value);
+            true
+        }
+    }
+}
+
+/// The fields of a [`Hash`] with their values.
+pub enum Iter<'a> {
+    /// Of a listpack, with the number of those to come.
+    #[doc(hidden)]
+    Pack(listpack::Iter<'a>, usize),
+    /// Of a table.
+    #[doc(hidden)]
+    Table(dict::Iter<'a, Pair>),
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (Element<'a>, Element<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Pack(iter, left) => {
+                let pair = (iter.next()?, iter.next()?);
+                *left -= 1;
+                Some(pair)
+            }
+            Self::Table(iter) => iter.next().map(Pair::elements),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = match self {
+            Self::Pack(_, left) => *left,
+            Self::Table(iter) => iter.len(),
+        };
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    const LIMITS: Limits = Limits {
+        hash_max_listpack_entries: 8,
+        hash_max_listpack_value: 6,
+        list_max_listpack_size: -2,
+        set_max_intset_entries: 8,
+        set_max_listpack_entries: 8,
+        set_max_listpack_value: 6,
+        zset_max_listpack_entries: 8,
+        zset_max_listpack_value: 6,
+    };
+
+    fn contents(hash: &Hash) -> Model {
+        hash.iter().map(|(field, value)| (field.to_vec(), value.to_vec())).collect()
+    }
+
+    fn scanned(hash: &Hash) -> Model {
+        let (mut seen, mut cursor) = (Model::new(), 0);
+        loop {
+            cursor = hash.scan(cursor, 3, |field, value| {
+                seen.insert(field.to_vec(), value.to_vec());
+            });
+            if cursor == 0 {
+                return seen;
+            }
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Set(Vec<u8>, Vec<u8>),
+        Remove(Vec<u8>),
+        Snapshot,
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            8 => (0..30i64).prop_map(|n| n.to_string().into_bytes()),
+            3 => "[a-c]{0,3}".prop_map(String::into_bytes),
+            1 => "[a-c]{7}".prop_map(String::into_bytes),
+        ]
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            6 => (text(), text()).prop_map(|(field, value)| Op::Set(field, value)),
+            3 => text().prop_map(Op::Remove),
+            1 => Just(Op::Snapshot),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn does_what_a_map_does(ops in proptest::collection::vec(op(), 0..120)) {
+            let (mut hash, mut model) = (Hash::default(), Model::new());
+            let mut held: Vec<(Hash, Model)> = Vec::new();
+            for op in ops {
+                match op {
+                    Op::Set(field, value) => {
+                        let new = hash.set(&field, &value, &LIMITS);
+                        prop_assert_eq!(new, model.insert(field, value).is_none());
+                    }
+                    Op::Remove(field) => {
+                        prop_assert_eq!(hash.remove(&field), model.remove(&field).is_some());
+                    }
+                    Op::Snapshot => held.push((hash.clone(), model.clone())),
+                }
+                prop_assert_eq!(hash.len(), model.len());
+            }
+            held.push((hash, model));
+            for (hash, model) in held {
+                prop_assert_eq!(&contents(&hash), &model);
+                prop_assert_eq!(&scanned(&hash), &model);
+                for (field, value) in &model {
+                    prop_assert!(hash.get(field).is_some_and(|found| found.eq_bytes(value)));
+                }
+                let (mut drawn, mut rng) = (Model::new(), fastrand::Rng::with_seed(3));
+                hash.random_distinct(5, &mut rng, |field, value| {
+                    drawn.insert(field.to_vec(), value.to_vec());
+                });
+                prop_assert_eq!(drawn.len(), model.len().min(5));
+                prop_assert!(drawn.iter().all(|(field, value)| model.get(field) == Some(value)));
+                prop_assert_eq!(hash.random(&mut rng).is_none(), model.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn becomes_a_table_by_count_and_by_length() {
+        let mut hash = Hash::default();
+        for i in 0..8 {
+            hash.set(i.to_string().as_bytes(), b"v", &LIMITS);
+        }
+        assert_eq!(hash.encoding(), "listpack");
+        hash.set(b"0", b"123456", &LIMITS);
+        assert_eq!(hash.encoding(), "listpack");
+        hash.set(b"8", b"v", &LIMITS);
+        assert_eq!(hash.encoding(), "hashtable");
+        let mut long = Hash::default();
+        long.set(b"f", b"1234567", &LIMITS);
+        assert_eq!(long.encoding(), "hashtable");
+        let mut many = Hash::default();
+        many.expect([&b"a"[..]; 18].into_iter(), &LIMITS);
+        assert_eq!(many.encoding(), "hashtable");
+    }
+
+    #[test]
+    fn refuses_listpacks_that_are_no_hash() {
+        let pack = |texts: &[&[u8]]| texts.iter().copied().collect::<Listpack>();
+        assert!(Hash::from_listpack(pack(&[b"a", b"1", b"b", b"1"])).is_some());
+        assert!(Hash::from_listpack(pack(&[b"a", b"1", b"b"])).is_none());
+        assert!(Hash::from_listpack(pack(&[b"a", b"1", b"a", b"2"])).is_none());
     }
 }
