@@ -1,8 +1,7 @@
 //! Lists, and the commands that wait for them.
 
-use crate::commands::{META_KEY, READ_KEY};
+use crate::commands::{META_KEY, READ_KEY, reply_element};
 use crate::config::NotifyFlags;
-use crate::ds::listpack::Element;
 use crate::resp::{Args, Error, Reply};
 use crate::server::blocked::TimeoutReply;
 use crate::server::command::Command;
@@ -274,14 +273,6 @@ fn parse_end(arg: &[u8]) -> Result<End, Error> {
         b"left" => Ok(End::Left),
         b"right" => Ok(End::Right),
         _ => Err(Error::Syntax),
-    }
-}
-
-#[inline]
-fn reply_element(element: Element<'_>, out: &mut Reply) {
-    match element {
-        Element::Str(bytes) => out.bulk(bytes),
-        Element::Int(value) => out.bulk_int(value),
     }
 }
 

@@ -8,15 +8,19 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod expire;
+pub mod hash;
 pub mod info;
 pub mod keys;
 pub mod list;
 pub mod pubsub;
 pub mod scan;
 pub mod scripting;
+pub mod set;
 pub mod string;
 pub mod transaction;
 
+use crate::ds::listpack::Element;
+use crate::resp::Reply;
 use crate::server::command::{Command, Table};
 use crate::server::ctx::Ctx;
 use crate::spec::{KeyFlags, KeySpec};
@@ -28,11 +32,13 @@ pub const FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     expire::COMMANDS,
+    hash::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
     list::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
+    set::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
 ];
@@ -48,6 +54,15 @@ pub(crate) fn reply_help(ctx: &mut Ctx<'_>, container: &str, lines: &[&str]) {
     ctx.out.array(lines.len() + 3);
     let all = [first.as_str()].into_iter().chain(lines.iter().copied());
     all.chain(["HELP", "    Print this help."]).for_each(|line| ctx.out.simple(line.as_bytes()));
+}
+
+/// Writes an element of a collection as a bulk string.
+#[inline]
+pub(crate) fn reply_element(element: Element<'_>, out: &mut Reply) {
+    match element {
+        Element::Int(value) => out.bulk_int(value),
+        Element::Str(bytes) => out.bulk(bytes),
+    }
 }
 
 /// One key, the first argument, that is read.

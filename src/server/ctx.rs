@@ -235,8 +235,14 @@ impl Ctx<'_> {
     /// Announces a change of a key: to WATCH, to subscribers of its event, to the dirty count.
     #[inline]
     pub fn modified(&mut self, class: NotifyFlags, event: &str, key: &[u8]) {
+        self.modified_by(1, class, event, key);
+    }
+
+    /// As [`modified`](Self::modified), where the dirty count grows by `changes`.
+    #[inline]
+    pub fn modified_by(&mut self, changes: usize, class: NotifyFlags, event: &str, key: &[u8]) {
         self.touched(key);
-        self.srv.dirty += 1;
+        self.srv.dirty += changes as u64;
         self.srv.notify(class, event, self.db, key);
     }
 
