@@ -7,6 +7,7 @@ pub mod admin;
 pub mod client;
 pub mod config;
 pub mod connection;
+pub mod debug;
 pub mod expire;
 pub mod hash;
 pub mod info;
@@ -31,6 +32,7 @@ pub const FAMILIES: &[&[Command]] = &[
     client::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
+    debug::COMMANDS,
     expire::COMMANDS,
     hash::COMMANDS,
     info::COMMANDS,

@@ -4,8 +4,10 @@
 //! statistics: the server does.
 
 pub mod db;
+pub mod digest;
 pub mod entry;
 pub mod expiry;
 
 pub use db::{Db, Snapshot};
+pub use digest::Digest;
 pub use entry::{Entry, StrView};

@@ -1,0 +1,334 @@
+//! DEBUG: what tests and operators need to look inside, allowed by `enable-debug-command`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::commands::reply_help;
+use crate::config::Allow;
+use crate::keyspace::{Digest, Entry};
+use crate::resp::{Args, Error};
+use crate::server::client::ClientFlags;
+use crate::server::command::{Command, Handler};
+use crate::server::ctx::Ctx;
+use crate::spec::{Flags, Group};
+use crate::util::num;
+
+/// The rows of this family.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "debug",
+    arity: -2,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    group: Group::Server,
+    complexity: "Depends on the subcommand",
+    summary: "Looks and reaches inside the server.",
+    handler: debug,
+    ..Command::DEFAULT
+}];
+
+/// Each subcommand: its name, its least and greatest number of arguments, and its handler.
+const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
+    ("change-repl-id", 0, 0, change_repl_id),
+    ("digest", 0, 0, digest),
+    ("digest-value", 0, usize::MAX, digest_value),
+    ("error", 1, 1, error),
+    ("help", 0, 0, help),
+    ("htstats", 1, 1, htstats),
+    ("htstats-key", 1, 1, htstats_key),
+    ("log", 1, 1, log),
+    ("object", 1, 1, object),
+    ("populate", 1, 3, populate),
+    ("protocol", 1, 1, protocol),
+    ("quicklist-packed-threshold", 1, 1, packed_threshold),
+    ("set-active-expire", 1, 1, set_active_expire),
+    ("set-disable-deny-scripts", 1, 1, set_disable_deny_scripts),
+    ("sleep", 1, 1, sleep),
+    ("stringmatch-len", 2, 2, stringmatch_len),
+];
+
+fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    check_allowed(ctx)?;
+    let given = args.len() - 2;
+    let found = SUBCOMMANDS.iter().find(|(name, ..)| args.is(1, name));
+    match found {
+        Some((_, least, most, handler)) if (*least..=*most).contains(&given) => handler(ctx, args),
+        _ => {
+            let name = &args[1][..args[1].len().min(128)];
+            Err(Error::other(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
+                String::from_utf8_lossy(name)
+            )))
+        }
+    }
+}
+
+fn check_allowed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let local = ClientFlags::LOCAL | ClientFlags::UNIX_SOCKET;
+    let allowed = match ctx.srv.config.enable_debug_command {
+        Allow::No => false,
+        Allow::Yes => true,
+        Allow::Local => ctx.client().flags.intersects(local),
+    };
+    match allowed {
+        true => Ok(()),
+        false => Err(Error::other(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \
+             \"local\", you can run it from a local connection, otherwise you need to set this \
+             option in the configuration file, and then restart the server.",
+        )),
+    }
+}
+
+/// Numbers as `atoi` reads them: what isn't one is 0.
+fn flag(args: Args<'_>) -> bool {
+    num::parse_i64(&args[2]).is_some_and(|value| value != 0)
+}
+
+fn found<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<&'a Entry, Error> {
+    ctx.peek(key).ok_or(Error::NoSuchKey)
+}
+
+fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    ctx.srv.run_id = crate::util::seed::random_hex(40);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn digest(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let digest = Digest::of_dbs(&ctx.srv.dbs);
+    ctx.out.simple(digest.hex().as_bytes());
+    Ok(())
+}
+
+fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.out.array(args.len() - 2);
+    for key in args.from(2).iter() {
+        let digest = Digest::of_value(ctx.peek(key));
+        ctx.out.simple(digest.hex().as_bytes());
+    }
+    Ok(())
+}
+
+fn error(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.out.error_text(&args[2]);
+    Ok(())
+}
+
+fn htstats(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let number = args.int(2)?;
+    let db = usize::try_from(number).ok().and_then(|number| ctx.srv.dbs.get(number));
+    let Some(db) = db else { return Err(Error::other("ERR Out of range database")) };
+    let stats = db.table_stats();
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "[Dictionary HT]\n table size: {}\n number of elements: {}\n segments: {}\n max segment \
+         length: {}\n[Expires HT]\n number of elements: {}\n",
+        stats.slots,
+        stats.items,
+        stats.segments,
+        stats.longest,
+        db.volatile_len()
+    );
+    ctx.out.verbatim(b"txt", text.as_bytes());
+    Ok(())
+}
+
+fn htstats_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let entry = found(ctx, &args[2])?;
+    let hashed = matches!(entry.encoding(), "hashtable" | "skiplist");
+    let len = entry.value().map_or(0, |value| value.len());
+    if !hashed {
+        return Err(Error::other(
+            "ERR The value stored at the specified key is not represented using an hash table",
+        ));
+    }
+    ctx.out.verbatim(b"txt", format!(" number of elements: {len}\n").as_bytes());
+    Ok(())
+}
+
+fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.srv.log.warning(format_args!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2])));
+    ctx.out.ok();
+    Ok(())
+}
+
+fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (eviction, clock, now_ms) = (ctx.srv.eviction, ctx.srv.access_clock(), ctx.now_ms());
+    let entry = found(ctx, &args[2])?;
+    let idle = i64::from(if eviction.is_lfu() { 0 } else { eviction.idle_seconds(entry, clock) });
+    let len = match entry.str() {
+        Some(text) => text.len() + 1,
+        None => entry.value().map_or(0, |value| value.heap_bytes()),
+    };
+    let text = format!(
+        "Value at:{:#x} refcount:1 encoding:{} serializedlength:{len} lru:{} lru_seconds_idle:{idle}",
+        entry.address(),
+        entry.encoding(),
+        (now_ms / 1000 - idle) & 0xff_ffff,
+    );
+    ctx.out.simple(text.as_bytes());
+    Ok(())
+}
+
+fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let positive = |index| {
+        let value = args.int(index)?;
+        u32::try_from(value).map(|value| value as usize).map_err(|_| Error::NotPositive)
+    };
+    let count = positive(2)?;
+    let prefix = args.get(3).unwrap_or(b"key");
+    let size = if args.len() > 4 { Some(positive(4)?) } else { None };
+    if size.is_some_and(|size| size as u64 > ctx.srv.config.proto_max_bulk_len) {
+        return Err(Error::StringTooLong);
+    }
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    for i in 0..count {
+        key.clear();
+        key.extend_from_slice(prefix);
+        key.extend_from_slice(format!(":{i}").as_bytes());
+        if ctx.exists(&key) {
+            continue;
+        }
+        value.clear();
+        value.extend_from_slice(format!("value:{i}").as_bytes());
+        if let Some(size) = size {
+            value.resize(size, 0);
+        }
+        ctx.put(Entry::string(&key, &value, None));
+        ctx.touched(&key);
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+fn protocol(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let out = &mut ctx.out;
+    match args[2].to_ascii_lowercase().as_slice() {
+        b"string" => out.bulk(b"Hello World"),
+        b"integer" => out.int(12345),
+        b"double" => out.double(3.141),
+        b"bignum" => out.big_number(b"1234567999999999999999999999999999999"),
+        b"null" => out.null(),
+        b"array" => {
+            out.array(3);
+            (0..3).for_each(|i| out.int(i));
+        }
+        b"set" => {
+            out.set(3);
+            (0..3).for_each(|i| out.int(i));
+        }
+        b"map" => {
+            out.map(3);
+            for i in 0..3 {
+                out.int(i);
+                out.bool(i == 1);
+            }
+        }
+        b"attrib" => {
+            if out.resp3() {
+                out.raw(b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n");
+            }
+            out.bulk(b"Some real reply following the attribute");
+        }
+        b"push" if !out.resp3() => {
+            return Err(Error::other("ERR RESP2 is not supported by this command"));
+        }
+        b"push" => {
+            out.push(2);
+            out.bulk(b"server-cpu-usage");
+            out.int(42);
+            out.bulk(b"Some real reply following the push reply");
+        }
+        b"verbatim" => out.verbatim(b"txt", b"This is a verbatim\nstring"),
+        b"true" => out.bool(true),
+        b"false" => out.bool(false),
+        _ => {
+            return Err(Error::other(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Lists choose their nodes by size alone, so there is no threshold to move; what tests see of it
+/// is the same.
+fn packed_threshold(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let size = num::parse_memory(&args[2]).filter(|&size| size < 1 << 32);
+    size.ok_or(Error::other(
+        "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+    ))?;
+    ctx.out.ok();
+    Ok(())
+}
+
+fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.srv.active_expire = flag(args);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn set_disable_deny_scripts(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.srv.allow_deny_scripts = flag(args);
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Holds up the whole server: that is what it is for.
+fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let seconds = num::parse_f64(&args[2]).unwrap_or(0.0);
+    let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    std::thread::sleep(time.min(Duration::from_secs(3600)));
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Matches a text of that many `a` with a pattern, for tests of patterns that take long.
+fn stringmatch_len(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    const LONGEST: usize = 1 << 24;
+    let len = usize::try_from(args.int(2)?).map_err(|_| Error::NotPositive)?.min(LONGEST);
+    let text = vec![b'a'; len];
+    ctx.out.int(i64::from(crate::util::glob::glob_match(&args[3], &text, false)));
+    Ok(())
+}
+
+fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    reply_help(
+        ctx,
+        "DEBUG",
+        &[
+            "CHANGE-REPL-ID",
+            "    Give the server a new replication identifier.",
+            "DIGEST",
+            "    Output a hex signature representing the current DB content.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    Output a hex signature of the values of all the specified keys.",
+            "ERROR <string>",
+            "    Return a Redis protocol error with <string> as message.",
+            "HTSTATS <dbid>",
+            "    Return hash table statistics of the specified database.",
+            "HTSTATS-KEY <key>",
+            "    Like HTSTATS but for the hash table stored at <key>'s value.",
+            "LOG <message>",
+            "    Write <message> to the server log.",
+            "OBJECT <key>",
+            "    Show low level info about `key` and associated value.",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Create <count> string keys named key:<num>, or <prefix>:<num>.",
+            "PROTOCOL <type>",
+            "    Reply with a test value of the specified type.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    Checks <size> only: lists have no such threshold.",
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "    0 leaves keys that are due until they are accessed.",
+            "SET-DISABLE-DENY-SCRIPTS <0|1>",
+            "    1 lets scripts call what is denied to them.",
+            "SLEEP <seconds>",
+            "    Stop the server for <seconds>. Decimals allowed.",
+            "STRINGMATCH-LEN <len> <pattern>",
+            "    Match a string of <len> characters with <pattern>.",
+        ],
+    );
+    Ok(())
+}
