@@ -1,18 +1,511 @@
-//! placeholder
-/// placeholder
-#[derive(Debug, Clone, Default)]
-pub struct ZSet {}
+//! Sorted sets: a listpack of members and scores while small, a table and a tree beyond.
+//!
+//! Owns both encodings, their order (score, then member bytes) and when one becomes the other. All
+//! ranges come down to ranks: a bound is a count of the members before it. Knows neither keys nor
+//! clients. Scores are never NaN.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use triomphe::ThinArc;
+
+use super::Limits;
+use crate::ds::dict::{Dict, Keyed, Seed};
+use crate::ds::listpack::{Element, Listpack, MAX_BYTES, Pos};
+use crate::ds::tree::{Item, Probe, Tree};
+use crate::util::num::{self, IntBuf};
+use crate::util::seed;
+
+/// A member and its score, in one shared allocation that never changes.
+#[derive(Debug, Clone)]
+struct Member(ThinArc<f64, u8>);
+
+impl Member {
+    fn new(member: &[u8], score: f64) -> Self {
+        Self(ThinArc::from_header_and_slice(score, member))
+    }
+
+    fn score(&self) -> f64 {
+        self.0.header.header
+    }
+}
+
+impl Keyed for Member {
+    fn key(&self) -> &[u8] {
+        &self.0.slice
+    }
+}
+
+/// A member in order: the score stands beside the handle, so that most comparisons end there.
+#[derive(Debug, Clone)]
+struct Scored {
+    score: f64,
+    member: Member,
+}
+
+impl Item for Scored {
+    type Key = Self;
+
+    fn key(&self) -> Self {
+        self.clone()
+    }
+}
+
+fn order(score: f64, member: &[u8], to_score: f64, to_member: &[u8]) -> Ordering {
+    score.partial_cmp(&to_score).unwrap_or(Ordering::Equal).then_with(|| member.cmp(to_member))
+}
+
+/// Finds one member with its score.
+struct Exactly<'a>(f64, &'a [u8]);
+
+impl Probe<Scored> for Exactly<'_> {
+    fn item(&self, item: &Scored) -> Ordering {
+        order(item.score, item.member.key(), self.0, self.1)
+    }
+
+    fn key(&self, key: &Scored) -> Ordering {
+        self.item(key)
+    }
+}
+
+/// Finds the boundary after the members that a predicate holds for.
+struct Boundary<F>(F);
+
+impl<F: Fn(f64, &[u8]) -> bool> Probe<Scored> for Boundary<F> {
+    fn item(&self, item: &Scored) -> Ordering {
+        match (self.0)(item.score, item.member.key()) {
+            true => Ordering::Less,
+            false => Ordering::Greater,
+        }
+    }
+
+    fn key(&self, key: &Scored) -> Ordering {
+        self.item(key)
+    }
+}
+
+#[derive(Clone)]
+struct Large {
+    dict: Dict<Member>,
+    tree: Tree<Scored>,
+    /// Bytes of all members.
+    member_bytes: usize,
+}
+
+impl std::fmt::Debug for Large {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Large").field("len", &self.tree.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Repr {
+    Packed(Listpack),
+    Large(Box<Large>),
+}
+
+/// A sorted set.
+#[derive(Debug, Clone)]
+pub struct ZSet(Repr);
+
+impl Default for ZSet {
+    fn default() -> Self {
+        Self(Repr::Packed(Listpack::new()))
+    }
+}
+
 impl ZSet {
-    /// x
+    /// The name that `OBJECT ENCODING` replies.
     pub fn encoding(&self) -> &'static str {
-        "x"
+        match &self.0 {
+            Repr::Packed(_) => "listpack",
+            Repr::Large(_) => "skiplist",
+        }
     }
-    /// x
+
+    /// Number of members.
     pub fn len(&self) -> usize {
-        0
+        match &self.0 {
+            Repr::Packed(pack) => pack.len() / 2,
+            Repr::Large(large) => large.tree.len(),
+        }
     }
-    /// x
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes on the heap, estimated.
     pub fn heap_bytes(&self) -> usize {
-        0
+        /// Count, length and score beside a member's bytes.
+        const MEMBER_OVERHEAD: usize = 24;
+        match &self.0 {
+            Repr::Packed(pack) => pack.capacity(),
+            Repr::Large(large) => {
+                let members = large.member_bytes + large.tree.len() * MEMBER_OVERHEAD;
+                size_of::<Large>() + large.dict.heap_bytes() + large.tree.heap_bytes() + members
+            }
+        }
+    }
+
+    /// The listpack, if the set is small.
+    pub fn packed(&self) -> Option<&Listpack> {
+        match &self.0 {
+            Repr::Packed(pack) => Some(pack),
+            Repr::Large(_) => None,
+        }
+    }
+
+    // ---- reading ----------------------------------------------------------------------------
+
+    /// The score of a member.
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        match &self.0 {
+            Repr::Packed(pack) => {
+                let (_, score) = pack.find_pair(member)?;
+                Some(read_score(pack.get(score)))
+            }
+            Repr::Large(large) => large.dict.get(member).map(Member::score),
+        }
+    }
+
+    /// How many members come before this one.
+    pub fn rank(&self, member: &[u8]) -> Option<usize> {
+        match &self.0 {
+            Repr::Packed(pack) => pack.pairs().position(|(name, _)| name.eq_bytes(member)),
+            Repr::Large(large) => {
+                let score = large.dict.get(member)?.score();
+                large.tree.rank_of(&Exactly(score, member))
+            }
+        }
+    }
+
+    /// How many members `is_before` holds for; it must hold for a first part of them, in order.
+    pub fn count_before(&self, is_before: impl Fn(f64, &[u8]) -> bool) -> usize {
+        match &self.0 {
+            Repr::Packed(pack) => {
+                let mut buf = IntBuf::new();
+                let before = |(member, score): &(Element<'_>, Element<'_>)| {
+                    is_before(read_score(*score), member.as_bytes(&mut buf))
+                };
+                pack.pairs().take_while(before).count()
+            }
+            Repr::Large(large) => large.tree.lower_bound(&Boundary(is_before)),
+        }
+    }
+
+    /// Calls `f` with the members of these ranks, from the first or from the last, until it says
+    /// `false`.
+    pub fn walk(&self, ranks: Range<usize>, reverse: bool, mut f: impl FnMut(&[u8], f64) -> bool) {
+        let ranks = ranks.start..ranks.end.min(self.len());
+        if ranks.is_empty() {
+            return;
+        }
+        match &self.0 {
+            Repr::Packed(pack) => walk_pack(pack, ranks, reverse, &mut f),
+            Repr::Large(large) => {
+                let mut visit = |item: &Scored| f(item.member.key(), item.score);
+                let mut items = large.tree.iter_range(ranks);
+                match reverse {
+                    false => items.all(&mut visit),
+                    true => items.rev().all(&mut visit),
+                };
+            }
+        }
+    }
+
+    /// All members in order.
+    pub fn for_each(&self, mut f: impl FnMut(&[u8], f64)) {
+        self.walk(0..usize::MAX, false, |member, score| {
+            f(member, score);
+            true
+        });
+    }
+
+    /// Iterates as ZSCAN does: `f` gets members from `cursor` on; returns the next cursor.
+    pub fn scan(&self, cursor: u64, count: usize, mut f: impl FnMut(&[u8], f64)) -> u64 {
+        match &self.0 {
+            Repr::Packed(_) => {
+                self.for_each(f);
+                0
+            }
+            Repr::Large(large) => {
+                large.dict.scan(cursor, count, |member| f(member.key(), member.score()))
+            }
+        }
+    }
+
+    // ---- changing ---------------------------------------------------------------------------
+
+    /// Adds a member or changes its score; returns the old score.
+    pub fn set(&mut self, member: &[u8], score: f64, limits: &Limits) -> Option<f64> {
+        let old = self.score(member);
+        if old == Some(score) {
+            return old;
+        }
+        if old.is_none() {
+            self.make_room(member, limits);
+        }
+        match &mut self.0 {
+            Repr::Packed(pack) => {
+                if old.is_some()
+                    && let Some((pos, _)) = pack.find_pair(member)
+                {
+                    pack.remove_pair(pos);
+                }
+                insert_packed(pack, member, score);
+            }
+            Repr::Large(large) => large.set(member, score, old),
+        }
+        old
+    }
+
+    /// Removes a member; returns its score.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        match &mut self.0 {
+            Repr::Packed(pack) => {
+                let (pos, score_pos) = pack.find_pair(member)?;
+                let score = read_score(pack.get(score_pos));
+                pack.remove_pair(pos);
+                Some(score)
+            }
+            Repr::Large(large) => large.remove(member),
+        }
+    }
+
+    /// Removes the members of these ranks; returns how many there were.
+    pub fn remove_ranks(&mut self, ranks: Range<usize>) -> usize {
+        let ranks = ranks.start..ranks.end.min(self.len());
+        if ranks.is_empty() {
+            return 0;
+        }
+        match &mut self.0 {
+            Repr::Packed(pack) => {
+                let start = i64::try_from(ranks.start * 2).unwrap_or(i64::MAX);
+                pack.remove_range_at(start, ranks.len() * 2);
+            }
+            Repr::Large(large) => {
+                for item in large.tree.iter_range(ranks.clone()) {
+                    large.member_bytes -= item.member.key().len();
+                    large.dict.remove(item.member.key());
+                }
+                large.tree.remove_range(ranks.clone());
+            }
+        }
+        ranks.len()
+    }
+
+    /// Makes the set large if a listpack can't take one more member.
+    fn make_room(&mut self, member: &[u8], limits: &Limits) {
+        let Repr::Packed(pack) = &self.0 else { return };
+        let fits = pack.len() / 2 < limits.zset_max_listpack_entries
+            && member.len() <= limits.zset_max_listpack_value
+            && pack.fits(member.len(), MAX_BYTES - 64);
+        if !fits {
+            self.enlarge();
+        }
+    }
+
+    fn enlarge(&mut self) {
+        let (a, b) = seed::hash_seed();
+        let mut dict = Dict::new(Seed(a, b));
+        let mut items = Vec::with_capacity(self.len());
+        let mut member_bytes = 0;
+        self.for_each(|member, score| {
+            let handle = Member::new(member, score);
+            dict.insert(handle.clone());
+            items.push(Scored { score, member: handle });
+            member_bytes += member.len();
+        });
+        let tree = Tree::from_sorted(items);
+        self.0 = Repr::Large(Box::new(Large { dict, tree, member_bytes }));
+    }
+
+    /// Makes a set that was built as a large one small, if it may be.
+    pub fn compact(&mut self, limits: &Limits) {
+        let Repr::Large(large) = &self.0 else { return };
+        let short = |item: &Scored| item.member.key().len() <= limits.zset_max_listpack_value;
+        if large.tree.len() > limits.zset_max_listpack_entries || !large.tree.iter().all(short) {
+            return;
+        }
+        let mut pack = Listpack::new();
+        self.for_each(|member, score| push_packed(&mut pack, member, score));
+        self.0 = Repr::Packed(pack);
+    }
+}
+
+impl Large {
+    fn set(&mut self, member: &[u8], score: f64, old: Option<f64>) {
+        match old {
+            Some(old) => {
+                self.tree.remove(&Exactly(old, member));
+            }
+            None => self.member_bytes += member.len(),
+        }
+        let handle = Member::new(member, score);
+        self.tree.insert(Scored { score, member: handle.clone() }, &Exactly(score, member));
+        self.dict.insert(handle);
+    }
+
+    fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let score = self.dict.remove(member)?.score();
+        self.tree.remove(&Exactly(score, member));
+        self.member_bytes -= member.len();
+        Some(score)
+    }
+}
+
+fn read_score(element: Element<'_>) -> f64 {
+    match element {
+        Element::Int(value) => value as f64,
+        Element::Str(text) => num::parse_f64(text).unwrap_or(0.0),
+    }
+}
+
+fn push_packed(pack: &mut Listpack, member: &[u8], score: f64) {
+    let mut buf = num::F64Buf::new();
+    match num::f64_as_i64(score) {
+        Some(score) => pack.push_pair(member, score),
+        None => pack.push_pair(member, num::fmt_f64(score, &mut buf)),
+    }
+}
+
+/// Puts a member that isn't there in its place.
+fn insert_packed(pack: &mut Listpack, member: &[u8], score: f64) {
+    let mut buf = IntBuf::new();
+    let mut next = pack.first();
+    while let Some(pos) = next {
+        let Some(score_pos) = pack.next(pos) else { break };
+        let there = read_score(pack.get(score_pos));
+        if order(there, pack.get(pos).as_bytes(&mut buf), score, member) == Ordering::Greater {
+            let mut text = num::F64Buf::new();
+            match num::f64_as_i64(score) {
+                Some(score) => pack.insert_pair_before(pos, member, score),
+                None => pack.insert_pair_before(pos, member, num::fmt_f64(score, &mut text)),
+            };
+            return;
+        }
+        next = pack.next(score_pos);
+    }
+    push_packed(pack, member, score);
+}
+
+fn walk_pack(
+    pack: &Listpack,
+    ranks: Range<usize>,
+    reverse: bool,
+    f: &mut impl FnMut(&[u8], f64) -> bool,
+) {
+    let mut buf = IntBuf::new();
+    let first = if reverse { ranks.end - 1 } else { ranks.start };
+    let mut pos: Option<Pos> = pack.seek(i64::try_from(first * 2).unwrap_or(i64::MAX));
+    for _ in ranks {
+        let Some(member) = pos else { return };
+        let Some(score) = pack.next(member) else { return };
+        if !f(pack.get(member).as_bytes(&mut buf), read_score(pack.get(score))) {
+            return;
+        }
+        pos = match reverse {
+            false => pack.next(score),
+            true => pack.prev(member).and_then(|score| pack.prev(score)),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn contents(zset: &ZSet) -> Vec<(Vec<u8>, f64)> {
+        let mut all = Vec::new();
+        zset.for_each(|member, score| all.push((member.to_vec(), score)));
+        all
+    }
+
+    fn sorted(model: &HashMap<Vec<u8>, f64>) -> Vec<(Vec<u8>, f64)> {
+        let mut all: Vec<_> = model.iter().map(|(m, s)| (m.clone(), *s)).collect();
+        all.sort_by(|a, b| order(a.1, &a.0, b.1, &b.0));
+        all
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Set(Vec<u8>, f64),
+        Remove(Vec<u8>),
+        RemoveRanks(usize, usize),
+        Hold,
+    }
+
+    fn member() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            (0..60i64).prop_map(|n| n.to_string().into_bytes()),
+            proptest::collection::vec(0..4u8, 0..3),
+        ]
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let score = prop_oneof![(-5..5i32).prop_map(f64::from), -1e3..1e3f64, Just(f64::INFINITY)];
+        prop_oneof![
+            8 => (member(), score).prop_map(|(m, s)| Op::Set(m, s)),
+            3 => member().prop_map(Op::Remove),
+            1 => (0..80usize, 0..10usize).prop_map(|(i, n)| Op::RemoveRanks(i, n)),
+            1 => Just(Op::Hold),
+        ]
+    }
+
+    fn check(zset: &ZSet, model: &HashMap<Vec<u8>, f64>) {
+        let expected = sorted(model);
+        assert_eq!(contents(zset), expected);
+        for (rank, (member, score)) in expected.iter().enumerate() {
+            assert_eq!((zset.rank(member), zset.score(member)), (Some(rank), Some(*score)));
+        }
+        let half = expected.len() / 2;
+        let mut back = Vec::new();
+        zset.walk(half..expected.len(), true, |member, score| {
+            back.push((member.to_vec(), score));
+            true
+        });
+        back.reverse();
+        assert_eq!(back, expected[half..]);
+        let below = expected.iter().filter(|(_, score)| *score < 2.0).count();
+        assert_eq!(zset.count_before(|score, _| score < 2.0), below);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+        #[test]
+        fn behaves_as_a_sorted_map(
+            ops in proptest::collection::vec(op(), 1..200),
+            entries in prop_oneof![Just(0usize), Just(8), Just(128)],
+        ) {
+            let limits = Limits { zset_max_listpack_entries: entries, ..Limits::default() };
+            let (mut zset, mut model) = (ZSet::default(), HashMap::new());
+            let mut held = Vec::new();
+            for op in ops {
+                match op {
+                    Op::Set(m, s) => {
+                        prop_assert_eq!(zset.set(&m, s, &limits), model.insert(m, s));
+                    }
+                    Op::Remove(m) => prop_assert_eq!(zset.remove(&m), model.remove(&m)),
+                    Op::RemoveRanks(i, n) => {
+                        let all = sorted(&model);
+                        let gone = all.iter().skip(i).take(n).map(|(m, _)| model.remove(m)).count();
+                        prop_assert_eq!(zset.remove_ranks(i..i + n), gone);
+                    }
+                    Op::Hold => held.push((zset.clone(), model.clone())),
+                }
+            }
+            held.push((zset, model));
+            for (zset, model) in &mut held {
+                check(zset, model);
+                zset.compact(&Limits::default());
+                check(zset, model);
+            }
+        }
     }
 }
