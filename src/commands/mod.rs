@@ -17,6 +17,7 @@ pub mod pubsub;
 pub mod scan;
 pub mod scripting;
 pub mod set;
+pub mod sort;
 pub mod string;
 pub mod transaction;
 
@@ -41,6 +42,7 @@ pub const FAMILIES: &[&[Command]] = &[
     pubsub::COMMANDS,
     scripting::COMMANDS,
     set::COMMANDS,
+    sort::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
 ];

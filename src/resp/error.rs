@@ -41,6 +41,7 @@ errors! {
     HashNotFloat => "ERR hash value is not a float",
     ValueNanOrInfinity => "ERR value is NaN or Infinity",
     LimitNegative => "ERR LIMIT can't be negative",
+    NotDouble => "ERR One or more scores can't be converted into double",
     NotPositive => "ERR value is out of range, must be positive",
     OutOfRange => "ERR value is out of range",
     Overflow => "ERR increment or decrement would overflow",
