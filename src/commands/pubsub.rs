@@ -1,6 +1,7 @@
 //! Publish and subscribe.
 
-use crate::resp::{Args, Error};
+use crate::resp::{Args, Error, Reply};
+use crate::server::client::ClientFlags;
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
 use crate::server::pubsub::Kind;
@@ -179,13 +180,22 @@ fn count(ctx: &mut Ctx<'_>, kind: Kind) -> usize {
     }
 }
 
-/// The reply to one subscription or its end: a push.
+/// The reply to one subscription or its end: a push, which CLIENT REPLY doesn't silence.
 fn confirm(ctx: &mut Ctx<'_>, kind: Kind, word: &str, name: Option<&[u8]>) {
     let count = count(ctx, kind);
-    ctx.out.push(3);
-    ctx.out.bulk(word.as_bytes());
-    ctx.out.bulk_or_null(name);
-    ctx.out.len_int(count);
+    let write = |out: &mut Reply| {
+        out.push(3);
+        out.bulk(word.as_bytes());
+        out.bulk_or_null(name);
+        out.len_int(count);
+    };
+    if ctx.client().flags.intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP) {
+        let mut push = Reply::new(ctx.out.proto());
+        write(&mut push);
+        ctx.srv.push_output(ctx.client, push.bytes());
+    } else {
+        write(&mut ctx.out);
+    }
 }
 
 fn begin(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result<(), Error> {
