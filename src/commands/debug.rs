@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::commands::reply_help;
-use crate::config::Allow;
 use crate::keyspace::{Digest, Entry};
 use crate::resp::{Args, Error};
 use crate::server::client::ClientFlags;
@@ -63,12 +62,8 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn check_allowed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let local = ClientFlags::LOCAL | ClientFlags::UNIX_SOCKET;
-    let allowed = match ctx.srv.config.enable_debug_command {
-        Allow::No => false,
-        Allow::Yes => true,
-        Allow::Local => ctx.client().flags.intersects(local),
-    };
-    match allowed {
+    let is_local = ctx.client().flags.intersects(local);
+    match ctx.srv.config.enable_debug_command.permits(is_local) {
         true => Ok(()),
         false => Err(Error::other(
             "ERR DEBUG command not allowed. If the enable-debug-command option is set to \

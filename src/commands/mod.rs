@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod command;
 pub mod config;
 pub mod connection;
 pub mod debug;
@@ -31,6 +32,7 @@ use crate::spec::{KeyFlags, KeySpec};
 pub const FAMILIES: &[&[Command]] = &[
     admin::COMMANDS,
     client::COMMANDS,
+    command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,

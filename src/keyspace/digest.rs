@@ -77,7 +77,16 @@ impl Digest {
             Value::List(list) => {
                 list.for_each(|element| self.mix(element.as_bytes(&mut IntBuf::new())));
             }
-            Value::Set(_) | Value::ZSet(_) | Value::Hash(_) => {}
+            Value::Set(set) => {
+                set.iter().for_each(|member| self.xor(member.as_bytes(&mut IntBuf::new())));
+            }
+            Value::Hash(hash) => hash.iter().for_each(|(field, value)| {
+                let mut pair = Self::default();
+                pair.mix(field.as_bytes(&mut IntBuf::new()));
+                pair.mix(value.as_bytes(&mut IntBuf::new()));
+                self.xor(&pair.0);
+            }),
+            Value::ZSet(_) => {}
         }
     }
 }
