@@ -233,7 +233,19 @@ fn collect(value: &Value, request: &mut Request<'_>, certain: bool) -> Result<Ar
             }
             set.iter().for_each(add);
         }
-        Value::ZSet(_) => return Err(Error::WrongType),
+        Value::ZSet(zset) if request.nosort => {
+            let (window, len) = (request.window(zset.len()), zset.len());
+            request.limit = None;
+            let ranks = match request.desc {
+                false => window,
+                true => len - window.end..len - window.start,
+            };
+            zset.walk(ranks, request.desc, |member, _| {
+                add(Element::Str(member));
+                true
+            });
+        }
+        Value::ZSet(zset) => zset.for_each(|member, _| add(Element::Str(member))),
         Value::Hash(_) | Value::Str(_) | Value::Int(_) => return Err(Error::WrongType),
     }
     Ok(elements)
