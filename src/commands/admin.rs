@@ -1,4 +1,4 @@
-//! The server as a whole: TIME, ROLE, SHUTDOWN, LOLWUT.
+//! The server as a whole: TIME, ROLE, LASTSAVE, SHUTDOWN, LOLWUT.
 
 use crate::resp::{Args, Error};
 use crate::server::client::ClientFlags;
@@ -27,6 +27,15 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.12",
         summary: "Returns the server's role in replication.",
         handler: role,
+        ..SERVER
+    },
+    Command {
+        name: "lastsave",
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        categories: Category::ADMIN.union(Category::DANGEROUS),
+        summary: "Returns the time of the last successful save to disk.",
+        tips: &["nondeterministic_output"],
+        handler: lastsave,
         ..SERVER
     },
     Command {
@@ -70,6 +79,12 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     ctx.out.bulk(b"master");
     ctx.out.int(0);
     ctx.out.array(0);
+    Ok(())
+}
+
+/// As long as nothing was saved, the start of the server counts.
+fn lastsave(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    ctx.out.int(ctx.srv.started_ms / 1000);
     Ok(())
 }
 
