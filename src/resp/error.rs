@@ -121,6 +121,11 @@ impl Error {
         Self::WrongArity(command.into())
     }
 
+    /// What EXEC replies when it is refused itself: its transaction is discarded because of that.
+    pub fn exec_aborted(cause: &Self) -> Self {
+        Self::other(format!("EXECABORT Transaction discarded because of: {cause}"))
+    }
+
     /// The code: the text's first word (`ERR`, `WRONGTYPE`, ...), as `INFO errorstats` counts it.
     pub fn code(&self) -> &str {
         let text = match self {

@@ -105,8 +105,19 @@ impl Server {
         Ok(())
     }
 
-    /// Refuses a command with an error; a transaction that it was meant for will fail.
+    /// Refuses a command with an error; a transaction that it was meant for will fail, and one
+    /// that it was to execute ends.
     pub fn reject(&mut self, id: ClientRef, command: Option<CommandId>, error: &Error) {
+        let ends = command.is_some_and(|command| self.commands.get(command).command.name == "exec");
+        let aborted;
+        let error = match ends {
+            true => {
+                self.discard(id);
+                aborted = Error::exec_aborted(error);
+                &aborted
+            }
+            false => error,
+        };
         let Some(client) = self.clients.get_mut(id) else { return };
         if client.in_multi() {
             client.flags.insert(ClientFlags::DIRTY_EXEC);

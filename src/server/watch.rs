@@ -89,15 +89,30 @@ impl Server {
         }
     }
 
-    /// As [`touch_watched`](Self::touch_watched), for each watched key of a database that exists
-    /// now or in the database that takes its place.
+    /// Announces that a database is about to be emptied, or `other` to take its place: to those
+    /// who watch a key that exists now, or will.
     pub fn touch_watched_db(&mut self, db: usize, other: Option<usize>) {
         let keys: Vec<_> =
             self.watched.by_key.keys().filter(|(of, _)| *of == db).cloned().collect();
         for (db, key) in keys {
-            let there = |of: usize| self.dbs[of].contains(&key);
-            if there(db) || other.is_some_and(there) {
-                self.touch_watchers(db, &key);
+            let will_exist = other.is_some_and(|other| self.dbs[other].contains(&key));
+            let will_be_due = other.is_some_and(|other| self.is_due(other, &key));
+            let exists = self.dbs[db].contains(&key);
+            if !exists && !will_exist {
+                continue;
+            }
+            let Some(clients) = self.watched.by_key.get(&(db, key.clone())) else { continue };
+            for &id in clients {
+                let Some(client) = self.clients.get_mut(id) else { continue };
+                let watched = client.watching.iter_mut().find(|w| w.db == db && w.key == key);
+                let Some(watched) = watched else { continue };
+                // A key that has expired and one that isn't there are the same.
+                match watched.expired {
+                    true if !will_exist => watched.expired = false,
+                    true if will_be_due => {}
+                    false if !exists && will_be_due => watched.expired = true,
+                    _ => client.flags.insert(ClientFlags::DIRTY_CAS),
+                }
             }
         }
     }
