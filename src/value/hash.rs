@@ -152,11 +152,11 @@ impl Hash {
             if fits(pack, field, value, limits) {
                 let new = set_in_pack(pack, field, value);
                 if pack.len() / 2 > limits.hash_max_listpack_entries {
-                    self.to_table();
+                    self.become_table();
                 }
                 return new;
             }
-            self.to_table();
+            self.become_table();
         }
         match &mut self.0 {
             Repr::Table(table) => table.insert(Pair::new(field, value)).is_none(),
@@ -175,7 +175,7 @@ impl Hash {
             && (texts.len() / 2 > limits.hash_max_listpack_entries
                 || texts.any(|text| text.len() > limits.hash_max_listpack_value))
         {
-            self.to_table();
+            self.become_table();
         }
     }
 
@@ -249,7 +249,7 @@ impl Hash {
         }
     }
 
-    fn to_table(&mut self) {
+    fn become_table(&mut self) {
         let Repr::Pack(pack) = &self.0 else { return };
         let (a, b) = seed::hash_seed();
         let mut table = Dict::new(Seed(a, b));

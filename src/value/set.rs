@@ -166,10 +166,10 @@ impl Set {
                 }
             }
             Repr::Ints(_) if !ints_fit => {
-                self.to_table();
+                self.become_table();
             }
             Repr::Pack(_) if !pack_fits => {
-                self.to_table();
+                self.become_table();
             }
             _ => {}
         }
@@ -183,13 +183,13 @@ impl Set {
                 Element::Int(value) => {
                     let new = ints.insert(value);
                     if ints.len() > limits.set_max_intset_entries.min(INTSET_MAX) {
-                        self.to_table();
+                        self.become_table();
                     }
                     new
                 }
                 Element::Str(_) => {
                     if !ints_fit_pack(ints, limits) || !self.add_to_pack(member, limits) {
-                        add_to_table(self.to_table(), member);
+                        add_to_table(self.become_table(), member);
                     }
                     true
                 }
@@ -199,7 +199,7 @@ impl Set {
                     return false;
                 }
                 if !self.add_to_pack(member, limits) {
-                    add_to_table(self.to_table(), member);
+                    add_to_table(self.become_table(), member);
                 }
                 true
             }
@@ -291,7 +291,7 @@ impl Set {
         safe
     }
 
-    fn to_table(&mut self) -> &mut Dict<Member> {
+    fn become_table(&mut self) -> &mut Dict<Member> {
         if !matches!(self.0, Repr::Table(_)) {
             let mut table = Self::new_table();
             if let Repr::Table(table) = &mut table.0 {
