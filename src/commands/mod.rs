@@ -21,6 +21,7 @@ pub mod set;
 pub mod sort;
 pub mod string;
 pub mod transaction;
+pub mod zset;
 
 use crate::ds::listpack::Element;
 use crate::resp::Reply;
@@ -47,6 +48,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
+    zset::COMMANDS,
 ];
 
 /// The table of all commands.
