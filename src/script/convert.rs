@@ -9,7 +9,7 @@ use super::engine::Outcome;
 use crate::resp::{Proto, Reply};
 use crate::util::num;
 
-/// Most arguments of one `redis.call`: each takes one of the VM's 8,000 slots for references.
+/// Most strings among the arguments of one `redis.call`: each takes one of the VM's 8,000 slots for references.
 pub(super) const MAX_ARGS: usize = 7_900;
 /// Tables nested deeper than this in a script's result are replied as an error.
 const MAX_REPLY_DEPTH: usize = 1_000;

@@ -104,6 +104,8 @@ pub(super) struct Shared {
     pub(super) proto: Cell<Proto>,
     /// The script has been told to end.
     pub(super) killed: Cell<bool>,
+    /// Scripts see what Redis 7 took from them, unless configured.
+    pub(super) deprecated_api: bool,
     /// State of `math.random`: 48 bits.
     pub(super) random: Cell<u64>,
     /// The command that a script is about to call.
@@ -114,8 +116,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(deprecated_api: bool) -> Self {
         Self {
+            deprecated_api,
             proto: Cell::new(Proto::Resp2),
             killed: Cell::new(false),
             random: Cell::new(sandbox::RANDOM_START),
@@ -217,18 +220,19 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self::new()
+        Self::new(false)
     }
 }
 
 impl Engine {
-    /// An engine with no scripts.
+    /// An engine with no scripts. `deprecated_api`: they see `getfenv`, `setfenv`, `newproxy`
+    /// (`lua-enable-deprecated-api`).
     ///
     /// # Panics
     /// If the sandbox's own code doesn't run: a defect, or no memory at all.
     #[must_use]
-    pub fn new() -> Self {
-        let shared = Rc::new(Shared::new());
+    pub fn new(deprecated_api: bool) -> Self {
+        let shared = Rc::new(Shared::new(deprecated_api));
         let vm = Vm::new(&shared).unwrap_or_else(|error| panic!("the Lua sandbox fails: {error}"));
         Self {
             shared,
@@ -293,7 +297,7 @@ impl Engine {
     /// Forgets all scripts and starts a fresh VM. The old VM is freed here: it can't leave its
     /// thread, so an asynchronous flush is the same.
     pub fn flush(&mut self) {
-        *self = Self::new();
+        *self = Self::new(self.shared.deprecated_api);
     }
 
     /// Number of scripts loaded.

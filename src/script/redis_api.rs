@@ -91,7 +91,7 @@ fn pack(args: &MultiValue, buf: &mut ArgBuf) -> Result<(), Raise> {
     if args.is_empty() {
         return Err(error("Please specify at least one argument for this redis lib call"));
     }
-    if args.len() > MAX_ARGS {
+    if args.iter().filter(|arg| matches!(arg, Value::String(_))).count() > MAX_ARGS {
         return Err(error("Too many arguments for this redis lib call"));
     }
     buf.clear();

@@ -298,6 +298,24 @@ local function g_collectgarbage(what, arg)
   badarg(1, 'collectgarbage', "invalid option '" .. what .. "'")
 end
 
+-- Environments -----------------------------------------------------------------------------------
+
+-- A level counts this wrapper too. The thread's own environment (level 0) is that of all scripts
+-- to come, so it can't be set.
+local getfenv, setfenv, newproxy = getfenv, setfenv, newproxy
+
+local function g_getfenv(f)
+  local level = f == nil and 1 or tonumber(f)
+  if level and level >= 1 then return (getfenv(level + 1)) end
+  return (getfenv(f))
+end
+
+local function g_setfenv(f, env)
+  local level = tonumber(f)
+  if level and level < 1 then error(READONLY, 2) end
+  return (setfenv(level and level + 1 or f, env))
+end
+
 -- Assembly ---------------------------------------------------------------------------------------
 
 local function copy(from, names)
@@ -325,6 +343,9 @@ G.collectgarbage, G.getmetatable, G.load, G.loadstring = g_collectgarbage, g_get
 G.next, G.pairs, G.pcall, G.rawget, G.rawset = g_next, g_pairs, g_pcall, g_rawget, g_rawset
 G.setmetatable, G.unpack, G.xpcall = g_setmetatable, g_unpack, g_xpcall
 G._G, G._VERSION = globals, _VERSION
+if native.deprecated then
+  G.getfenv, G.setfenv, G.newproxy = g_getfenv, g_setfenv, newproxy
+end
 G.string = protect(lib_string)
 G.math = protect(lib_math)
 G.table = protect(copy(table, 'concat foreach foreachi getn insert maxn remove setn sort'))

@@ -30,6 +30,7 @@ pub(super) fn install(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
 
 fn natives(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
+    table.set("deprecated", shared.deprecated_api)?;
     let state = Rc::clone(shared);
     table.set("recover", lua.create_function(move |lua, error| recover(lua, &state, error))?)?;
     let state = Rc::clone(shared);

@@ -94,7 +94,7 @@ fn run_in(engine: &mut Engine, host: &mut Double, proto: Proto, script: &str) ->
 }
 
 fn run(script: &str) -> String {
-    run_in(&mut Engine::new(), &mut Double::default(), Proto::Resp2, script)
+    run_in(&mut Engine::default(), &mut Double::default(), Proto::Resp2, script)
 }
 
 /// The reply of an error that a script raised in its first line.
@@ -106,7 +106,7 @@ fn raised(script: &str, text: &str) -> String {
 
 #[track_caller]
 fn replies(cases: &[(&str, &str)]) {
-    let (mut engine, mut host) = (Engine::new(), Double::default());
+    let (mut engine, mut host) = (Engine::default(), Double::default());
     for (script, reply) in cases {
         assert_eq!(run_in(&mut engine, &mut host, Proto::Resp2, script), *reply, "{script}");
     }
@@ -151,7 +151,7 @@ fn values_become_replies() {
 
 #[test]
 fn resp3_values_pass_both_ways() {
-    let (mut engine, mut host) = (Engine::new(), Double::default());
+    let (mut engine, mut host) = (Engine::default(), Double::default());
     let mut run = |script| run_in(&mut engine, &mut host, Proto::Resp3, script);
     let reply = run("redis.setresp(3) local r = redis.call('all') r[5] = 5 return r");
     let expected = "*9\r\n%1\r\n$1\r\nk\r\n:1\r\n~1\r\n$1\r\nm\r\n,1.5\r\n#t\r\n:5\r\n\
@@ -221,7 +221,7 @@ fn compile_errors_and_shebangs() {
         ("#!lua name=x\nreturn 1", "-ERR Unknown lua shebang option: name=x\r\n"),
     ]);
     assert!(run("\u{1b}Lua").starts_with(failed));
-    let mut engine = Engine::new();
+    let mut engine = Engine::default();
     let id = engine.load(b"#!lua flags=no-writes,no-cluster\n").expect("valid");
     assert_eq!(engine.script(id).flags, Flags::NO_WRITES | Flags::NO_CLUSTER);
     let id = engine.load(b"return 1").expect("valid");
@@ -230,7 +230,7 @@ fn compile_errors_and_shebangs() {
 
 #[test]
 fn the_cache_finds_by_text_and_sha() {
-    let mut engine = Engine::new();
+    let mut engine = Engine::default();
     let id = engine.load(b"return 1").expect("valid");
     assert_eq!(engine.load(b"return 1"), Ok(id));
     assert_eq!(engine.find(b"E0E1F9FABFC9D4800C877A703B823AC0578FF8DB"), Some(id));
@@ -277,7 +277,7 @@ fn shared_tables_are_read_only() {
 
 #[test]
 fn what_a_script_leaves_in_a_shared_table_is_swept() {
-    let (mut engine, mut host) = (Engine::new(), Double::default());
+    let (mut engine, mut host) = (Engine::default(), Double::default());
     let mut run = |script| run_in(&mut engine, &mut host, Proto::Resp2, script);
     run("table.insert(string, 'x') collectgarbage('stop')");
     for _ in 0..64 {
@@ -298,7 +298,7 @@ fn a_killed_script_ends_whatever_it_catches() {
              while true do co() end",
         ] {
             let mut host = Double { ticks_left: Some(3), ..Double::default() };
-            let reply = run_in(&mut Engine::new(), &mut host, Proto::Resp2, script);
+            let reply = run_in(&mut Engine::default(), &mut host, Proto::Resp2, script);
             assert_eq!(reply, raised(script, "ERR Script killed by user with SCRIPT KILL."));
         }
     });
@@ -367,14 +367,14 @@ fn holes_of_stock_lua_are_closed() {
 fn log_and_replication_reach_the_host() {
     let mut host = Double::default();
     let script = "redis.log(redis.LOG_WARNING, 'a', 1, {}) redis.set_repl(redis.REPL_AOF)";
-    run_in(&mut Engine::new(), &mut host, Proto::Resp2, script);
+    run_in(&mut Engine::default(), &mut host, Proto::Resp2, script);
     assert_eq!(host.logged, [(LogLevel::Warning, b"a 1".to_vec())]);
     assert_eq!(host.repl, Some(1));
 }
 
 #[test]
 fn outcomes_say_who_counted_the_error() {
-    let (mut engine, mut host) = (Engine::new(), Double::default());
+    let (mut engine, mut host) = (Engine::default(), Double::default());
     let mut outcome = |script: &str| {
         let id = engine.load(script.as_bytes()).expect("valid");
         let none = ArgBuf::new();

@@ -171,7 +171,7 @@ impl Server {
             active_expire: true,
             pause: None,
             paused: Vec::new(),
-            scripting: Scripting::default(),
+            scripting: Scripting::new(config.lua_enable_deprecated_api),
             allow_deny_scripts: false,
             network,
             config_file,

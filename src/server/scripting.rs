@@ -19,6 +19,8 @@ pub struct Scripting {
     /// The engine; it is with the run while a script runs.
     engine: Option<Box<Engine>>,
     run: Option<Run>,
+    /// `lua-enable-deprecated-api`.
+    deprecated_api: bool,
     /// Bytes of the VM and of the cache, as they were when the engine was last at rest.
     memory: (usize, usize),
     cached: usize,
@@ -44,11 +46,19 @@ pub enum KillError {
 }
 
 impl Scripting {
+    /// No engine yet; the one to come lets scripts see the deprecated API, or not.
+    pub fn new(deprecated_api: bool) -> Self {
+        Self { deprecated_api, ..Self::default() }
+    }
+
     /// The engine; none while a script runs.
     pub fn engine(&mut self) -> Option<&mut Engine> {
         match self.run {
             Some(_) => None,
-            None => Some(self.engine.get_or_insert_default()),
+            None => {
+                let deprecated_api = self.deprecated_api;
+                Some(self.engine.get_or_insert_with(|| Box::new(Engine::new(deprecated_api))))
+            }
         }
     }
 

@@ -35,9 +35,15 @@ proc test {name code {okpattern undefined} {tags {}}} {
 }
 
 # RHUBARB_SKIP_OVERRIDES: directives; a server block that is started with one of them is left out.
+# RHUBARB_SKIP_BLOCKS: texts, one a line; a server block whose code holds one of them is left out.
 set ::rhubarb_skip_overrides {}
 if {[info exists ::env(RHUBARB_SKIP_OVERRIDES)]} {
     set ::rhubarb_skip_overrides $::env(RHUBARB_SKIP_OVERRIDES)
+}
+
+set ::rhubarb_skip_blocks {}
+if {[info exists ::env(RHUBARB_SKIP_BLOCKS)]} {
+    set ::rhubarb_skip_blocks [split $::env(RHUBARB_SKIP_BLOCKS) "\n"]
 }
 
 rename start_server suite_start_server
@@ -48,6 +54,12 @@ proc start_server {options {code undefined}} {
                 send_data_packet $::test_server_fd ignore "server block with $directive"
                 return
             }
+        }
+    }
+    foreach text $::rhubarb_skip_blocks {
+        if {[string first $text $code] >= 0} {
+            send_data_packet $::test_server_fd ignore "server block that holds $text"
+            return
         }
     }
     uplevel 1 [list suite_start_server $options $code]

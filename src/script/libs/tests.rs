@@ -26,7 +26,7 @@ impl Host for Nobody {
 fn check(cases: &[(&str, &[u8])]) {
     for (script, expected) in cases {
         let script = format!("{PRELUDE}{script}");
-        let mut engine = Engine::new();
+        let mut engine = Engine::default();
         let id = engine.load(script.as_bytes()).expect("it compiles");
         let (none, mut out) = (ArgBuf::new(), Reply::new(Proto::Resp2));
         engine.run(id, none.args(), none.args(), &mut Nobody, &mut out);
