@@ -45,7 +45,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "auth",
         arity: -2,
-        flags: SESSION.union(Flags::SKIP_MONITOR).union(Flags::SKIP_SLOWLOG),
+        flags: SESSION,
         summary: "Authenticates the connection.",
         handler: auth,
         ..CONNECTION

@@ -18,6 +18,7 @@ pub mod pubsub;
 pub mod scan;
 pub mod scripting;
 pub mod set;
+pub mod slowlog;
 pub mod sort;
 pub mod string;
 pub mod transaction;
@@ -46,6 +47,7 @@ pub const FAMILIES: &[&[Command]] = &[
     scripting::COMMANDS,
     set::COMMANDS,
     sort::COMMANDS,
+    slowlog::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
     zset::COMMANDS,

@@ -28,7 +28,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "exec",
-        flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE),
+        flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::SKIP_SLOWLOG),
         since: "1.2.0",
         complexity: "As its commands'",
         summary: "Executes the commands of a transaction.",

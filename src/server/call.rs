@@ -9,7 +9,9 @@ use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef, Queued};
 use crate::server::command::{Command, CommandId, NotFound};
 use crate::server::ctx::{Caller, Ctx};
+use crate::server::redact;
 use crate::spec::Flags;
+use crate::stats::slowlog::{self, SlowCommand};
 
 /// What a call leaves behind.
 #[derive(Debug)]
@@ -193,24 +195,29 @@ impl Server {
     ) -> Called {
         let row = self.commands.get(command).command;
         let flags = row.flags;
-        if !self.monitors.is_empty()
+        let monitored = !self.monitors.is_empty()
             && caller != Caller::Unblocked
-            && !flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
-        {
-            self.feed_monitors(id, db, caller, args);
+            && !flags.contains(Flags::ADMIN);
+        // A script stands before the commands that it calls; EXEC behind those of its transaction.
+        if monitored && flags.contains(Flags::SKIP_MONITOR) {
+            self.feed_monitors(id, command, db, caller, args);
         }
+        let ran_in = db;
         self.depth += 1;
         let mut ctx = Ctx { srv: self, out, client: id, db, command, caller, blocks: false };
         let result = (row.handler)(&mut ctx, args);
         let Ctx { mut out, blocks, db, .. } = ctx;
         self.depth -= 1;
         let elapsed_ns = self.lap_ns();
+        if monitored && !flags.contains(Flags::SKIP_MONITOR) {
+            self.feed_monitors(id, command, ran_in, caller, args);
+        }
         if let Err(error) = &result {
             out.error(error);
             self.counters.error(error.code());
         }
         if !blocks {
-            self.measure(command, args, id, caller, elapsed_ns, result.is_err());
+            self.measure(command, args, id, elapsed_ns, result.is_err());
         }
         Called { out, blocks, db }
     }
@@ -220,7 +227,6 @@ impl Server {
         command: CommandId,
         args: Args<'_>,
         id: ClientRef,
-        caller: Caller,
         elapsed_ns: u64,
         failed: bool,
     ) {
@@ -234,11 +240,40 @@ impl Server {
                 stats.latency.record(elapsed_ns);
             }
         }
-        let _ = (args, id, caller);
+        self.note_if_slow(command, args, id, elapsed_ns);
         // A command that took long makes the cached time stale for those that follow.
         if elapsed_ns > 1_000_000 && self.depth == 0 {
             self.refresh_clock();
         }
+    }
+
+    /// Puts a command into the slow log if it took as long as the configuration says.
+    #[inline]
+    fn note_if_slow(&mut self, command: CommandId, args: Args<'_>, id: ClientRef, ns: u64) {
+        let us = ns / 1000;
+        let threshold = u64::try_from(self.config.slowlog_log_slower_than);
+        if threshold.is_ok_and(|threshold| us >= threshold) {
+            self.log_slow_command(command, args, id, us);
+        }
+    }
+
+    #[cold]
+    fn log_slow_command(&mut self, command: CommandId, args: Args<'_>, id: ClientRef, us: u64) {
+        let row = self.commands.get(command);
+        let Some(client) = self.clients.get(id) else { return };
+        if row.command.flags.contains(Flags::SKIP_SLOWLOG) {
+            return;
+        }
+        let shown = redact::shown(&row.full_name, args);
+        let entry = SlowCommand {
+            id: 0,
+            unix_s: self.clock.unix_us() / 1_000_000,
+            us,
+            args: slowlog::cut(shown.into_iter()),
+            addr: client.addr.clone(),
+            name: client.name.clone(),
+        };
+        self.slowlog.add(entry, self.config.slowlog_max_len);
     }
 
     /// Serves a client while a script keeps the executor busy: only what may run then does.

@@ -18,6 +18,7 @@ pub mod monitor;
 pub mod network;
 pub mod pause;
 pub mod pubsub;
+pub mod redact;
 pub mod scripting;
 pub mod watch;
 
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::keyspace::Db;
 use crate::resp::Proto;
-use crate::stats::{Counters, RateSampler};
+use crate::stats::{Counters, RateSampler, SlowLog};
 use crate::util::clock::Clock;
 use crate::util::log::Log;
 use crate::util::process;
@@ -65,6 +66,8 @@ pub struct Server {
     pub counters: Counters,
     /// Sampled rates: commands, input bytes, output bytes, each per second.
     pub rates: [RateSampler; 3],
+    /// Commands that took long.
+    pub slowlog: SlowLog,
     /// Subscribers.
     pub pubsub: PubSub,
     /// Blocked clients.
@@ -153,6 +156,7 @@ impl Server {
             counters: Counters::new(commands.rows()),
             rates: Default::default(),
             commands: Arc::new(commands),
+            slowlog: SlowLog::default(),
             pubsub: PubSub::default(),
             blocked: BlockedClients::default(),
             watched: WatchedKeys::default(),

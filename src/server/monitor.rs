@@ -3,13 +3,16 @@
 use crate::resp::Args;
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef};
+use crate::server::command::CommandId;
 use crate::server::ctx::Caller;
+use crate::server::redact;
 
 impl Server {
-    /// Shows a command to the monitors. `hidden` holds indices of arguments that are secret.
+    /// Shows a command to the monitors, without its secrets.
     pub(in crate::server) fn feed_monitors(
         &mut self,
         id: ClientRef,
+        command: CommandId,
         db: usize,
         caller: Caller,
         args: Args<'_>,
@@ -28,7 +31,8 @@ impl Server {
             None => {}
         }
         line.push(b']');
-        for arg in args.iter() {
+        let shown = redact::shown(&self.commands.get(command).full_name, args);
+        for arg in shown {
             line.push(b' ');
             quote(arg, &mut line);
         }

@@ -4,6 +4,8 @@
 
 pub mod counters;
 pub mod histogram;
+pub mod slowlog;
 
 pub use counters::{CommandStats, Counters, RateSampler};
 pub use histogram::Histogram;
+pub use slowlog::{SlowCommand, SlowLog};
