@@ -1,6 +1,6 @@
 //! Expiry: setting, reading and removing deadlines.
 
-use crate::commands::META_KEY;
+use crate::commands::READ_KEY;
 use crate::config::NotifyFlags;
 use crate::keyspace::Entry;
 use crate::resp::{Args, Error};
@@ -14,7 +14,7 @@ const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE
 const SET: Command =
     Command { arity: -3, flags: Flags::WRITE.union(Flags::FAST), keys: UPDATE, ..KEYSPACE };
 const READ: Command =
-    Command { arity: 2, flags: Flags::READONLY.union(Flags::FAST), keys: META_KEY, ..KEYSPACE };
+    Command { arity: 2, flags: Flags::READONLY.union(Flags::FAST), keys: READ_KEY, ..KEYSPACE };
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[

@@ -2,7 +2,7 @@
 
 use crate::commands::connection::parse_db;
 use crate::commands::scan::{ScanOptions, reply_scan};
-use crate::commands::{META_KEY, reply_help};
+use crate::commands::{META_KEY, UPDATE_KEY, reply_help};
 use crate::config::NotifyFlags;
 use crate::ds::dict::Keyed;
 use crate::keyspace::Entry;
@@ -116,7 +116,7 @@ pub const COMMANDS: &[Command] = &[
         name: "move",
         arity: 3,
         flags: WRITE_FAST,
-        keys: &[KeySpec::one(1, MOVED)],
+        keys: UPDATE_KEY,
         summary: "Moves a key to another database.",
         handler: move_,
         ..KEYSPACE

@@ -78,6 +78,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "script",
         arity: -2,
+        categories: Category::empty(),
         since: "2.6.0",
         summary: "Manages the cache of scripts.",
         subcommands: SUBCOMMANDS,

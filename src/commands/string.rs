@@ -135,6 +135,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.1",
         complexity: "O(N), N keys",
         summary: "Sets several keys to strings if none of them exists.",
+        tips: &["request_policy:multi_shard", "response_policy:agg_min"],
         handler: msetnx,
         ..STRING
     },

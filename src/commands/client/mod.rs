@@ -26,6 +26,7 @@ pub const COMMANDS: &[Command] = &[Command {
     name: "client",
     arity: -2,
     flags: Flags::empty(),
+    categories: Category::empty(),
     since: "2.4.0",
     summary: "Shows and manages connections.",
     subcommands: SUBCOMMANDS,
