@@ -38,6 +38,9 @@ pub fn choose_from_table<'a, T: Keyed + Clone>(
     rng: &mut Rng,
     mut emit: impl FnMut(&'a T),
 ) {
+    if n == 1 {
+        return table.random(rng).into_iter().for_each(emit);
+    }
     if n > table.len() / DRAW_ONE_IN {
         return choose(table.iter(), n, rng, emit);
     }

@@ -269,6 +269,7 @@ impl Set {
             Repr::Table(table) => sample::choose_from_table(table, n, rng, |member| {
                 emit(Element::Str(member.key()));
             }),
+            _ if n == 1 => self.random(rng).into_iter().for_each(emit),
             _ => sample::choose(self.iter(), n, rng, emit),
         }
     }
