@@ -13,6 +13,7 @@ pub mod expire;
 pub mod hash;
 pub mod info;
 pub mod keys;
+pub mod latency;
 pub mod list;
 pub mod pubsub;
 pub mod scan;
@@ -42,6 +43,7 @@ pub const FAMILIES: &[&[Command]] = &[
     hash::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
+    latency::COMMANDS,
     list::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,

@@ -11,6 +11,7 @@ use crate::server::command::{Command, CommandId, NotFound};
 use crate::server::ctx::{Caller, Ctx};
 use crate::server::redact;
 use crate::spec::Flags;
+use crate::stats::latency::Sample;
 use crate::stats::slowlog::{self, SlowCommand};
 
 /// What a call leaves behind.
@@ -241,6 +242,8 @@ impl Server {
             }
         }
         self.note_if_slow(command, args, id, elapsed_ns);
+        let fast = self.commands.get(command).command.flags.contains(Flags::FAST);
+        self.sample_latency(if fast { "fast-command" } else { "command" }, elapsed_ns);
         // A command that took long makes the cached time stale for those that follow.
         if elapsed_ns > 1_000_000 && self.depth == 0 {
             self.refresh_clock();
@@ -254,6 +257,16 @@ impl Server {
         let threshold = u64::try_from(self.config.slowlog_log_slower_than);
         if threshold.is_ok_and(|threshold| us >= threshold) {
             self.log_slow_command(command, args, id, us);
+        }
+    }
+
+    /// Notes how long an event took, if that is long by the configuration.
+    #[inline]
+    pub(in crate::server) fn sample_latency(&mut self, event: &'static str, ns: u64) {
+        let (threshold, ms) = (self.config.latency_monitor_threshold, ns / 1_000_000);
+        if threshold > 0 && ms >= threshold {
+            let unix_s = self.clock.unix_us() / 1_000_000;
+            self.latency.add(event, Sample { unix_s, ms });
         }
     }
 

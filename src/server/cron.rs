@@ -96,7 +96,9 @@ impl Server {
                 }
             }
         }
-        self.counters.expire_ns += self.clock.mono_ns().saturating_sub(start_ns);
+        let elapsed_ns = self.clock.mono_ns().saturating_sub(start_ns);
+        self.counters.expire_ns += elapsed_ns;
+        self.sample_latency("expire-cycle", elapsed_ns);
         // What is left over goes on after other work has had its turn.
         self.cron.next_expire_ms = self.now_ms + if complete { EXPIRE_GRAIN_MS } else { 1 };
     }

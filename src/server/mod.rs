@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::keyspace::Db;
 use crate::resp::Proto;
-use crate::stats::{Counters, RateSampler, SlowLog};
+use crate::stats::{Counters, Latency, RateSampler, SlowLog};
 use crate::util::clock::Clock;
 use crate::util::log::Log;
 use crate::util::process;
@@ -66,6 +66,8 @@ pub struct Server {
     pub counters: Counters,
     /// Sampled rates: commands, input bytes, output bytes, each per second.
     pub rates: [RateSampler; 3],
+    /// Events that took long.
+    pub latency: Latency,
     /// Commands that took long.
     pub slowlog: SlowLog,
     /// Subscribers.
@@ -156,6 +158,7 @@ impl Server {
             counters: Counters::new(commands.rows()),
             rates: Default::default(),
             commands: Arc::new(commands),
+            latency: Latency::default(),
             slowlog: SlowLog::default(),
             pubsub: PubSub::default(),
             blocked: BlockedClients::default(),

@@ -4,8 +4,10 @@
 
 pub mod counters;
 pub mod histogram;
+pub mod latency;
 pub mod slowlog;
 
 pub use counters::{CommandStats, Counters, RateSampler};
 pub use histogram::Histogram;
+pub use latency::Latency;
 pub use slowlog::{SlowCommand, SlowLog};
