@@ -421,3 +421,33 @@ fn store(
     }
     ctx.out.len_int(len);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Limits;
+    use crate::value::zset::ZSet;
+
+    fn collected(options: &[&str]) -> Vec<u8> {
+        let mut zset = ZSet::default();
+        for (member, score) in [("a", 1.0), ("b", 5.0), ("c", 2.0), ("d", 10.0)] {
+            zset.set(member.as_bytes(), score, &Limits::default());
+        }
+        let words: ArgBuf = ["sort", "z", "by", "nosort"].iter().chain(options).collect();
+        let mut request = Request::parse(words.args(), true).unwrap();
+        let elements = collect(&zset.into_value(), &mut request, false).unwrap();
+        assert!(request.nosort && request.limit.is_none());
+        elements.args().iter().flatten().copied().collect()
+    }
+
+    #[test]
+    fn a_sorted_set_keeps_its_order() {
+        assert_eq!(collected(&[]), b"acbd");
+        assert_eq!(collected(&["desc"]), b"dbca");
+        assert_eq!(collected(&["limit", "1", "2"]), b"cb");
+        assert_eq!(collected(&["desc", "limit", "1", "2"]), b"bc");
+        assert_eq!(collected(&["desc", "limit", "3", "9"]), b"a");
+        assert_eq!(collected(&["limit", "5", "10"]), b"");
+        assert_eq!(collected(&["limit", "-10", "100"]), b"acbd");
+    }
+}
