@@ -196,6 +196,7 @@ fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+#[allow(clippy::approx_constant, reason = "the value that Redis replies")]
 fn protocol(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let out = &mut ctx.out;
     match args[2].to_ascii_lowercase().as_slice() {

@@ -138,7 +138,7 @@ impl List {
         match &self.0 {
             Repr::Packed(pack) => pack.capacity(),
             Repr::Nodes(tree) => {
-                let sampled = tree.len().min(SAMPLE).max(1);
+                let sampled = tree.len().clamp(1, SAMPLE);
                 let bytes: usize = tree.iter().take(SAMPLE).map(Node::heap_bytes).sum();
                 tree.heap_bytes() + bytes * tree.len() / sampled
             }
