@@ -555,6 +555,18 @@ def test_info_and_admin(r):
     assert r.lastsave()
 
 
+def test_time_of_scripts_and_transactions_includes_their_commands(r):
+    r.config_resetstat()
+    r.eval("for i = 1, 2000 do redis.call('SET', KEYS[1], i) end", 1, "k")
+    with r.pipeline(transaction=True) as pipe:
+        for i in range(2000):
+            pipe.incr("n")
+        pipe.execute()
+    stats = r.info("commandstats")
+    assert stats["cmdstat_eval"]["usec"] >= stats["cmdstat_set"]["usec"] > 0
+    assert stats["cmdstat_exec"]["usec"] >= stats["cmdstat_incrby"]["usec"] > 0
+
+
 @pytest.mark.skip(reason="streams, bitmaps, geo, HyperLogLog, ACL, functions and persistence come later")
 def test_number_of_commands(r):
     assert r.command_count() > 200
