@@ -346,7 +346,6 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let (count, values) = random_count(args)?;
-    let cap = ctx.output_cap();
     let (hash, out) = ctx.read::<Hash>(args.at(1))?;
     let Some(hash) = hash else {
         out.array(0);
@@ -365,7 +364,6 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         if values {
             reply_element(value, out);
         }
-        out.len() <= cap
     };
     pick(hash, wanted, count < 0, &mut rng, emit);
     Ok(())
@@ -394,17 +392,14 @@ fn pick(
     n: usize,
     repeat: bool,
     rng: &mut fastrand::Rng,
-    mut emit: impl FnMut(Element<'_>, Element<'_>) -> bool,
+    mut emit: impl FnMut(Element<'_>, Element<'_>),
 ) {
     if !repeat {
-        return hash.random_distinct(n, rng, |field, value| {
-            emit(field, value);
-        });
+        return hash.random_distinct(n, rng, emit);
     }
     for _ in 0..n {
-        let Some((field, value)) = hash.random(rng) else { return };
-        if !emit(field, value) {
-            return;
+        if let Some((field, value)) = hash.random(rng) {
+            emit(field, value);
         }
     }
 }

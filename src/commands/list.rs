@@ -634,12 +634,7 @@ fn block_move(
     if move_element(ctx, source, args.at(2), from, to)? {
         return Ok(());
     }
-    // Unlike the timeout's reply, that of a caller who can't wait is a null, not a null array.
-    if ctx.denies_blocking() {
-        ctx.out.null();
-        return Ok(());
-    }
-    ctx.block(args, [source].into_iter(), Type::List, timeout_ms, TimeoutReply::NullArray)
+    ctx.block(args, [source].into_iter(), Type::List, timeout_ms, TimeoutReply::Null)
 }
 
 fn blmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -723,8 +718,8 @@ fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn blmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let pop = MultiPop::parse(args, 2)?;
     let timeout_ms = Ctx::parse_timeout(args.at(1))?;
+    let pop = MultiPop::parse(args, 2)?;
     if pop.run(ctx)? {
         return Ok(());
     }

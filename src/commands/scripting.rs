@@ -191,7 +191,8 @@ fn run(
         return Err(Error::ScriptFlags);
     }
     let oom_allowed = flags.contains(ScriptFlags::ALLOW_OOM);
-    if declared && !read_only && !oom_allowed && ctx.srv.is_out_of_memory() {
+    let spares_memory = flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES);
+    if declared && !spares_memory && ctx.srv.is_out_of_memory() {
         return Err(Error::ScriptOom);
     }
     let call = ScriptCall {

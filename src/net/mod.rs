@@ -159,6 +159,8 @@ impl Net {
             self.timer.notify_one();
         }
         if server.shutdown.is_some() {
+            // Before any client sees its connection end: who connects again then is refused.
+            self.listeners.borrow_mut().close();
             self.stop.notify_one();
         }
     }

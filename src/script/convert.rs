@@ -117,6 +117,13 @@ impl<'a> Reader<'_, 'a> {
             b'%' => self.map()?,
             b'~' => self.set()?,
             b'=' => self.verbatim()?,
+            b'|' => {
+                // Scripts don't see attributes, but the value that follows.
+                for _ in 0..self.len().unwrap_or(0).saturating_mul(2) {
+                    self.value()?;
+                }
+                return self.value();
+            }
             _ => Value::Nil,
         }))
     }

@@ -129,8 +129,15 @@ fn replies(lua: &Lua, table: &Table) -> mlua::Result<()> {
         };
         let text = text.as_bytes();
         let text = text.strip_prefix(b"-").unwrap_or(&text);
+        let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let end = text.iter().rposition(|byte| !is_break(byte)).map_or(0, |last| last + 1);
+        let text = &text[..end];
         let reply = lua.create_table_with_capacity(0, 1)?;
-        reply.raw_set("err", convert::string(text))?;
+        // One word alone is a message, not a code.
+        match memchr::memchr(b' ', text) {
+            Some(_) => reply.raw_set("err", convert::string(text))?,
+            None => reply.raw_set("err", convert::string(&[b"ERR ", text].concat()))?,
+        }
         Ok(reply)
     };
     table.set("error_reply", lua.create_function(error_reply)?)?;
