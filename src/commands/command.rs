@@ -332,7 +332,7 @@ fn keys_of(table: &Table, args: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, Erro
         None => specified,
         Some(get_keys) => get_keys(&args).map(|found| with_flags(found, specified)),
     };
-    let keys = keys.unwrap_or_default();
+    let keys = refined(command.name, args, keys.unwrap_or_default());
     match keys.is_empty() && !command.flags.contains(Flags::NO_MANDATORY_KEYS) {
         true => Err(Error::other("ERR Invalid arguments specified for command")),
         false => Ok(keys),
@@ -349,6 +349,21 @@ fn with_flags(
     let flags_at = |index| specified.iter().find(|(at, _)| *at == index).map(|(_, flags)| *flags);
     let written = KeyFlags::OW.union(KeyFlags::UPDATE);
     found.into_iter().map(|index| (index, flags_at(index).unwrap_or(written))).collect()
+}
+
+/// What a command does to its keys, where that depends on its other arguments.
+fn refined(name: &str, args: Args<'_>, mut keys: Vec<(usize, KeyFlags)>) -> Vec<(usize, KeyFlags)> {
+    let read_and_written = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE);
+    let has = |word| (2..args.len()).any(|i| args.is(i, word));
+    let flags = match name {
+        "set" if (3..args.len()).any(|i| args.is(i, "get")) => read_and_written,
+        "set" => KeyFlags::OW.union(KeyFlags::UPDATE),
+        "bitfield" if has("set") || has("incrby") => read_and_written,
+        "bitfield" => KeyFlags::RO.union(KeyFlags::ACCESS),
+        _ => return keys,
+    };
+    keys.iter_mut().for_each(|(_, found)| *found = flags);
+    keys
 }
 
 fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {

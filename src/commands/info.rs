@@ -7,6 +7,7 @@ use crate::config::MaxmemoryPolicy;
 use crate::resp::{Args, Error};
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
+use crate::server::memory::MemoryUse;
 use crate::server::{REDIS_VERSION, RHUBARB_VERSION, Server};
 use crate::spec::{Category, Flags, Group};
 use crate::util::process;
@@ -159,16 +160,9 @@ fn ratio(a: u64, b: u64) -> String {
 }
 
 fn memory(srv: &mut Server, text: &mut String) {
-    let alloc = process::allocator();
-    let (used, rss) = (alloc.allocated, process::resident_bytes());
-    srv.counters.peak_memory = srv.counters.peak_memory.max(used);
-    let peak = srv.counters.peak_memory;
-    let tables: usize =
-        srv.dbs.iter().map(|db| db.overhead_bytes().0 + db.overhead_bytes().1).sum();
-    let clients: usize = srv.clients.iter().map(|client| client.memory()).sum();
-    let (vm, cache) = srv.scripting.memory();
-    let overhead = (srv.startup_memory + (tables + clients + vm + cache) as u64).min(used);
-    let dataset = used - overhead;
+    let m = srv.memory_use();
+    let MemoryUse { alloc, rss, peak, clients, vm, scripts: cache, overhead } = m;
+    let (used, dataset) = (m.used(), m.dataset());
     let net = used.saturating_sub(srv.startup_memory).max(1);
     let total = process::total_memory();
     let maxmemory = srv.config.maxmemory;
@@ -194,17 +188,17 @@ fn memory(srv: &mut Server, text: &mut String) {
         "total_system_memory_human" = human(total),
         "used_memory_lua" = vm,
         "used_memory_vm_eval" = vm,
-        "used_memory_lua_human" = human(vm as u64),
+        "used_memory_lua_human" = human(vm),
         "used_memory_scripts_eval" = cache,
         "number_of_cached_scripts" = srv.scripting.cached(),
         "number_of_functions" = 0,
         "number_of_libraries" = 0,
         "used_memory_vm_functions" = 0,
         "used_memory_vm_total" = vm,
-        "used_memory_vm_total_human" = human(vm as u64),
+        "used_memory_vm_total_human" = human(vm),
         "used_memory_functions" = 0,
         "used_memory_scripts" = cache,
-        "used_memory_scripts_human" = human(cache as u64),
+        "used_memory_scripts_human" = human(cache),
         "maxmemory" = maxmemory,
         "maxmemory_human" = human(maxmemory),
         "maxmemory_policy" = MaxmemoryPolicy::word(srv.config.maxmemory_policy),

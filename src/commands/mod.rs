@@ -15,6 +15,7 @@ pub mod info;
 pub mod keys;
 pub mod latency;
 pub mod list;
+pub mod memory;
 pub mod pubsub;
 pub mod scan;
 pub mod scripting;
@@ -45,6 +46,7 @@ pub const FAMILIES: &[&[Command]] = &[
     keys::COMMANDS,
     latency::COMMANDS,
     list::COMMANDS,
+    memory::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
     set::COMMANDS,

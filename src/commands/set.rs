@@ -76,7 +76,7 @@ pub const COMMANDS: &[Command] = &[
         name: "smismember",
         arity: -3,
         flags: READ_FAST,
-        keys: META_KEY,
+        keys: READ_KEY,
         since: "6.2.0",
         complexity: "O(N), N members",
         summary: "Tells which of several members a set has.",

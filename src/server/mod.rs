@@ -14,6 +14,7 @@ pub mod eviction;
 pub mod keys;
 pub mod lazyfree;
 pub mod limits;
+pub mod memory;
 pub mod monitor;
 pub mod network;
 pub mod pause;

@@ -91,3 +91,34 @@ pub fn set_oom_score(score: i32) -> std::io::Result<()> {
     first_oom_score();
     fs::write(OOM_SCORE, score.to_string())
 }
+
+/// The allocator's own report, as it prints it.
+pub fn allocator_report() -> Vec<u8> {
+    use tikv_jemalloc_ctl::stats_print::{Options, stats_print};
+    let mut report = Vec::new();
+    let _ = stats_print(&mut report, Options::default());
+    report
+}
+
+/// Gives the allocator's free pages back to the system; says whether it could.
+pub fn purge_allocator() -> bool {
+    use tikv_jemalloc_ctl::{Access, AsName, Mib, Result, arenas};
+    const ARENA: usize = 1;
+    // A decay time of zero purges at once; the old one is set again afterwards.
+    let purge = |decay: &'static [u8]| -> Result<()> {
+        let mut decay: Mib<[usize; 3]> = decay.name().mib()?;
+        for arena in 0..arenas::narenas::read()? {
+            decay[ARENA] = arena as usize;
+            // An arena that was never used has nothing to give.
+            let before: isize = match decay.read() {
+                Ok(before) => before,
+                Err(_) => continue,
+            };
+            decay.write(0isize)?;
+            decay.write(before)?;
+        }
+        Ok(())
+    };
+    let _ = tikv_jemalloc_ctl::epoch::advance();
+    purge(b"arena.0.dirty_decay_ms\0").and_then(|()| purge(b"arena.0.muzzy_decay_ms\0")).is_ok()
+}
