@@ -272,8 +272,11 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether COMMAND LIST shows a command.
+type Filter<'a> = Box<dyn Fn(&Registered) -> bool + 'a>;
+
 /// The rows that a kind of filter and its argument let through.
-fn filter(args: Args<'_>) -> Result<Box<dyn Fn(&Registered) -> bool + '_>, Error> {
+fn filter(args: Args<'_>) -> Result<Filter<'_>, Error> {
     let wanted = args.at(1);
     match () {
         // There are no modules.

@@ -95,7 +95,7 @@ fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(ctx.arity_error());
     }
     let pairs: Vec<(&[u8], &[u8])> =

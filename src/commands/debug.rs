@@ -78,8 +78,9 @@ fn flag(args: Args<'_>) -> bool {
     num::parse_i64(&args[2]).is_some_and(|value| value != 0)
 }
 
-fn found<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<&'a Entry, Error> {
-    ctx.peek(key).ok_or(Error::NoSuchKey)
+/// The entry of a key, also if it is due: DEBUG shows what is there.
+fn found<'a>(ctx: &'a Ctx<'_>, key: &[u8]) -> Result<&'a Entry, Error> {
+    ctx.db().get(key).ok_or(Error::NoSuchKey)
 }
 
 fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {

@@ -166,7 +166,7 @@ fn persist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 /// Replies -2 without the key, -1 without a deadline, else what `show` makes of the deadline.
 fn reply_deadline(ctx: &mut Ctx<'_>, key: &[u8], show: fn(i64, i64) -> i64) -> Result<(), Error> {
     let now_ms = ctx.now_ms();
-    let shown = match ctx.peek(key).map(Entry::deadline) {
+    let shown = match ctx.lookup_untouched(key).map(Entry::deadline) {
         None => -2,
         Some(None) => -1,
         Some(Some(deadline)) => show(deadline, now_ms),

@@ -346,6 +346,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let (count, values) = random_count(args)?;
+    let cap = ctx.output_cap();
     let (hash, out) = ctx.read::<Hash>(args.at(1))?;
     let Some(hash) = hash else {
         out.array(0);
@@ -364,6 +365,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         if values {
             reply_element(value, out);
         }
+        out.len() <= cap
     };
     pick(hash, wanted, count < 0, &mut rng, emit);
     Ok(())
@@ -392,14 +394,17 @@ fn pick(
     n: usize,
     repeat: bool,
     rng: &mut fastrand::Rng,
-    mut emit: impl FnMut(Element<'_>, Element<'_>),
+    mut emit: impl FnMut(Element<'_>, Element<'_>) -> bool,
 ) {
     if !repeat {
-        return hash.random_distinct(n, rng, emit);
+        return hash.random_distinct(n, rng, |field, value| {
+            emit(field, value);
+        });
     }
     for _ in 0..n {
-        if let Some((field, value)) = hash.random(rng) {
-            emit(field, value);
+        let Some((field, value)) = hash.random(rng) else { return };
+        if !emit(field, value) {
+            return;
         }
     }
 }

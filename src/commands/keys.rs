@@ -270,17 +270,20 @@ fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let count = args.from(1).iter().filter(|key| ctx.lookup(key).is_some()).count();
+    let found = |key: &&[u8]| ctx.lookup_untouched(key).is_some();
+    let count = args.from(1).iter().filter(found).count();
     ctx.out.len_int(count);
     Ok(())
 }
 
 fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    exists(ctx, args)
+    let count = args.from(1).iter().filter(|key| ctx.lookup(key).is_some()).count();
+    ctx.out.len_int(count);
+    Ok(())
 }
 
 fn type_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let kind = ctx.kind_of(args.at(1));
+    let kind = ctx.lookup_untouched(args.at(1)).map(Entry::kind);
     ctx.out.simple(kind.map_or("none", |kind| kind.name()).as_bytes());
     Ok(())
 }

@@ -634,7 +634,12 @@ fn block_move(
     if move_element(ctx, source, args.at(2), from, to)? {
         return Ok(());
     }
-    ctx.block(args, [source].into_iter(), Type::List, timeout_ms, TimeoutReply::Null)
+    // Unlike the timeout's reply, that of a caller who can't wait is a null, not a null array.
+    if ctx.denies_blocking() {
+        ctx.out.null();
+        return Ok(());
+    }
+    ctx.block(args, [source].into_iter(), Type::List, timeout_ms, TimeoutReply::NullArray)
 }
 
 fn blmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -718,8 +723,8 @@ fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn blmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let timeout_ms = Ctx::parse_timeout(args.at(1))?;
     let pop = MultiPop::parse(args, 2)?;
+    let timeout_ms = Ctx::parse_timeout(args.at(1))?;
     if pop.run(ctx)? {
         return Ok(());
     }

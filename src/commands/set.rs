@@ -357,6 +357,7 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     if count == i64::MIN {
         return Err(Error::CountOutOfRange);
     }
+    let cap = ctx.output_cap();
     let (set, out) = ctx.read::<Set>(args.at(1))?;
     let Some(set) = set else {
         out.array(0);
@@ -365,8 +366,10 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count < 0 {
         out.array(wanted);
-        let members = (0..wanted).filter_map(|_| set.random(&mut rng));
-        members.for_each(|member| reply_element(member, out));
+        for _ in 0..wanted {
+            let Some(member) = set.random(&mut rng).filter(|_| out.len() <= cap) else { break };
+            reply_element(member, out);
+        }
     } else {
         out.array(wanted.min(set.len()));
         set.random_distinct(wanted, &mut rng, |member| reply_element(member, out));

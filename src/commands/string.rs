@@ -445,7 +445,7 @@ fn pairs<'a>(
     ctx: &Ctx<'_>,
     args: Args<'a>,
 ) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a>, Error> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(ctx.arity_error());
     }
     Ok((1..args.len()).step_by(2).map(move |i| (args.at(i), args.at(i + 1))))

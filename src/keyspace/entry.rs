@@ -43,7 +43,8 @@ const HEADER: usize = size_of::<Header>();
 const DEADLINE: usize = size_of::<i64>();
 const VALUE: usize = size_of::<Value>();
 const ALIGN: usize = align_of::<Header>();
-const _: () = assert!(align_of::<Value>() <= ALIGN && HEADER == 16 && DEADLINE % ALIGN == 0);
+const _: () =
+    assert!(align_of::<Value>() <= ALIGN && HEADER == 16 && DEADLINE.is_multiple_of(ALIGN));
 
 /// A string value, borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,9 +24,8 @@ pub(super) fn poll(net: &Rc<Net>, server: &mut Server) {
 
 fn serve(conn: &Conn, io: &mut Io, server: &mut Server) {
     let mut buf = [0u8; 4096];
-    let socket = io.stream.raw();
     loop {
-        match (&*socket).read(&mut buf) {
+        match (&*io.stream.raw()).read(&mut buf) {
             // An end or a failure is found again by the connection's task.
             Ok(0) => break,
             Ok(n) => io.input.buf.extend_from_slice(&buf[..n]),
@@ -34,7 +33,6 @@ fn serve(conn: &Conn, io: &mut Io, server: &mut Server) {
             Err(_) => break,
         }
     }
-    drop(socket);
     io.input.execute_busy(server, conn.id);
     let Some(client) = server.clients.get_mut(conn.id) else { return };
     let socket = io.stream.raw();

@@ -204,12 +204,14 @@ impl Server {
             self.feed_monitors(id, command, db, caller, args);
         }
         let ran_in = db;
+        // The laps of the commands that a script or EXEC calls are part of its own time.
+        let started_ns = self.lap_ns;
         self.depth += 1;
         let mut ctx = Ctx { srv: self, out, client: id, db, command, caller, blocks: false };
         let result = (row.handler)(&mut ctx, args);
         let Ctx { mut out, blocks, db, .. } = ctx;
         self.depth -= 1;
-        let elapsed_ns = self.lap_ns();
+        let elapsed_ns = self.end_lap(started_ns);
         if monitored && !flags.contains(Flags::SKIP_MONITOR) {
             self.feed_monitors(id, command, ran_in, caller, args);
         }

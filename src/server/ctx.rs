@@ -70,6 +70,16 @@ impl Ctx<'_> {
         self.srv.clients.get_mut(self.client).expect("a client outlives its command")
     }
 
+    /// The length of `out` beyond which the client will be closed for it: what a reply of any length
+    /// should stop at.
+    pub fn output_cap(&mut self) -> usize {
+        let class = self.client().class();
+        match self.srv.config.output_limit(class).hard_bytes {
+            0 => usize::MAX,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
+        }
+    }
+
     /// The command's name as error texts give it.
     pub fn command_name(&self) -> &'static str {
         self.srv.commands.get(self.command).command.name
@@ -95,7 +105,12 @@ impl Ctx<'_> {
 
     /// As [`lookup`](Self::lookup), with the reply to write to while the entry is borrowed.
     pub fn lookup_reply(&mut self, key: &[u8]) -> (Option<&Entry>, &mut Reply) {
-        (self.srv.lookup_read(self.db, key, self.client), &mut self.out)
+        (self.srv.lookup_read(self.db, key, self.client, true), &mut self.out)
+    }
+
+    /// As [`lookup`](Self::lookup), but the access clock stays: for EXISTS, TYPE and TTL.
+    pub fn lookup_untouched(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.srv.lookup_read(self.db, key, self.client, false)
     }
 
     /// The entry of a key without any trace: no statistics, no access clock. Expiry applies.

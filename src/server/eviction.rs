@@ -32,7 +32,7 @@ impl AccessClock {
         let seconds = (now_ms / 1000).unsigned_abs();
         Self {
             now_s: (seconds & u64::from(LRU_MASK)) as u32,
-            now_min: (seconds / 60 & 0xffff) as u32,
+            now_min: ((seconds / 60) & 0xffff) as u32,
         }
     }
 }

@@ -36,7 +36,13 @@ impl Server {
 
     /// A lookup for reading: expires, counts, touches the access clock.
     #[inline]
-    pub fn lookup_read(&mut self, db: usize, key: &[u8], client: ClientRef) -> Option<&Entry> {
+    pub fn lookup_read(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        client: ClientRef,
+        touch: bool,
+    ) -> Option<&Entry> {
         let clock = self.access_clock();
         let hash = self.dbs[db].hash(key);
         if self.dbs[db].volatile_len() > 0 {
@@ -54,7 +60,7 @@ impl Server {
         };
         self.counters.hits += 1;
         let no_touch = |client: &Client| client.flags.contains(ClientFlags::NO_TOUCH);
-        if !self.clients.get(client).is_some_and(no_touch) {
+        if touch && !self.clients.get(client).is_some_and(no_touch) {
             self.eviction.touch(entry, clock);
         }
         Some(entry)

@@ -199,12 +199,12 @@ impl Server {
         self.lap_ns = self.clock.mono_ns();
     }
 
-    /// Nanoseconds since the last lap: since the command before, or since the clock was refreshed.
+    /// Ends a lap; says how many nanoseconds passed since `started_ns`, an earlier `lap_ns`.
     /// One reading of the clock serves as the end of one command and the start of the next.
     #[inline]
-    fn lap_ns(&mut self) -> u64 {
-        let now_ns = self.clock.mono_ns();
-        now_ns.saturating_sub(std::mem::replace(&mut self.lap_ns, now_ns))
+    fn end_lap(&mut self, started_ns: u64) -> u64 {
+        self.lap_ns = self.clock.mono_ns();
+        self.lap_ns.saturating_sub(started_ns)
     }
 
     /// The time in the units of access clocks.

@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn arguments_are_cut() {
-        let long = vec![b'x'; 129];
+        let long = [b'x'; 129];
         let all: Vec<&[u8]> = std::iter::repeat_n(&long[..], 33).collect();
         let cut_args = cut(all.iter().copied());
         assert_eq!(cut_args.len(), 32);

@@ -31,12 +31,11 @@ fn split_word(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
+/// Reads one byte of a quoted part: the byte, or none at the closing quote, and the rest.
+type Step = fn(&[u8]) -> Option<(Option<u8>, &[u8])>;
+
 /// Reads a quoted part; a closing quote must end the word.
-fn end_quoted(
-    mut word: Vec<u8>,
-    mut rest: &[u8],
-    step: fn(&[u8]) -> Option<(Option<u8>, &[u8])>,
-) -> Option<(Vec<u8>, &[u8])> {
+fn end_quoted(mut word: Vec<u8>, mut rest: &[u8], step: Step) -> Option<(Vec<u8>, &[u8])> {
     loop {
         match step(rest)? {
             (Some(byte), after) => {

@@ -14,8 +14,10 @@ use crate::ds::tree::{Item, Tree};
 const NODE_BYTES: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_536];
 /// The most bytes of a node whose limit is a number of elements.
 const SAFE_BYTES: usize = 8192;
-/// The most that an element's header and back length take in a listpack, in bytes.
-const ELEMENT_OVERHEAD: usize = 11;
+/// What an element's header and back length take in a listpack, estimated, in bytes.
+const ELEMENT_OVERHEAD: usize = 8;
+/// From so many removed elements on, a node is written anew instead of closing each gap.
+const REWRITE_FROM: usize = 4;
 
 /// A node of a large list.
 #[derive(Debug, Clone)]
@@ -53,7 +55,8 @@ impl Node {
     fn takes(&self, value: &[u8], limits: &Limits) -> bool {
         match self {
             Self::Packed(pack) => {
-                value.len() <= node_bytes(limits) && fits(pack, value.len(), 1, limits)
+                let bytes = value.len() + ELEMENT_OVERHEAD;
+                value.len() <= node_bytes(limits) && fits(pack, bytes, 1, limits)
             }
             Self::Plain(_) => false,
         }
@@ -78,11 +81,14 @@ fn node_bytes(limits: &Limits) -> usize {
     }
 }
 
+/// The most elements of a node; no limit if the bytes are limited.
+fn node_elements(limits: &Limits) -> usize {
+    usize::try_from(limits.list_max_listpack_size).unwrap_or(usize::MAX).max(1)
+}
+
 /// Whether a listpack with so many more bytes and elements is still within one node's limits.
 fn fits(pack: &Listpack, bytes: usize, elements: usize, limits: &Limits) -> bool {
-    let entries_max = usize::try_from(limits.list_max_listpack_size).unwrap_or(usize::MAX).max(1);
-    pack.fits(bytes + elements * ELEMENT_OVERHEAD, node_bytes(limits))
-        && pack.len() + elements <= entries_max
+    pack.fits(bytes, node_bytes(limits)) && pack.len() + elements <= node_elements(limits)
 }
 
 #[derive(Debug, Clone)]
@@ -138,7 +144,7 @@ impl List {
         match &self.0 {
             Repr::Packed(pack) => pack.capacity(),
             Repr::Nodes(tree) => {
-                let sampled = tree.len().min(SAMPLE).max(1);
+                let sampled = tree.len().clamp(1, SAMPLE);
                 let bytes: usize = tree.iter().take(SAMPLE).map(Node::heap_bytes).sum();
                 tree.heap_bytes() + bytes * tree.len() / sampled
             }
@@ -287,16 +293,11 @@ impl List {
         limits: &Limits,
         f: impl FnOnce(Element<'_>) -> R,
     ) -> Option<R> {
-        let position = match end {
-            End::Left => 0,
-            End::Right => self.len().checked_sub(1)?,
-        };
-        let result = self.get(position, f)?;
-        match (&mut self.0, end) {
-            (Repr::Packed(pack), End::Left) => pack.remove_range_at(0, 1),
-            (Repr::Packed(pack), End::Right) => pack.remove_range_at(-1, 1),
-            (Repr::Nodes(_), _) => self.remove_range(position, 1, limits),
-        }
+        let result = match &mut self.0 {
+            Repr::Packed(pack) => pop_pack(pack, end, f),
+            Repr::Nodes(tree) => pop_node(tree, end, f),
+        }?;
+        self.shrink(limits);
         Some(result)
     }
 
@@ -315,12 +316,15 @@ impl List {
         if tree.len() > 1 {
             return;
         }
-        let half_entries = usize::try_from(limits.list_max_listpack_size)
-            .map_or(usize::MAX, |entries| entries / 2);
+        let half_entries = node_elements(limits) / 2;
+        let half_bytes = match limits.list_max_listpack_size {
+            0.. => usize::MAX,
+            _ => node_bytes(limits) / 2,
+        };
         match tree.first() {
             None => self.0 = Repr::Packed(Listpack::new()),
             Some(Node::Packed(pack))
-                if pack.byte_len() <= node_bytes(limits) / 2 && pack.len() <= half_entries =>
+                if pack.byte_len() <= half_bytes && pack.len() <= half_entries =>
             {
                 let mut pack = (**pack).clone();
                 pack.shrink_to_fit();
@@ -332,32 +336,14 @@ impl List {
 
     /// Replaces the element at `position`, which must be inside the list.
     pub fn set(&mut self, position: usize, value: &[u8], limits: &Limits) {
-        self.make_room(value.len(), 0, limits);
+        self.make_room(value.len(), 1, limits);
         match &mut self.0 {
             Repr::Packed(pack) => {
                 if let Some(pos) = pack.seek(index(position)) {
                     pack.replace(pos, value);
                 }
             }
-            Repr::Nodes(tree) => {
-                let Some((rank, offset)) = tree.seek_weight(position as u64) else { return };
-                let inside = |node: &Node| match node {
-                    Node::Packed(pack) => {
-                        value.len() <= node_bytes(limits) && fits(pack, value.len(), 0, limits)
-                    }
-                    Node::Plain(_) => false,
-                };
-                if tree.get(rank).is_some_and(inside) {
-                    edit_pack(tree, rank, |pack| {
-                        if let Some(pos) = pack.seek(i64::try_from(offset).unwrap_or(0)) {
-                            pack.replace(pos, value);
-                        }
-                    });
-                } else {
-                    cut_nodes(tree, position, 1);
-                    insert_node(tree, position, Node::new(value, limits));
-                }
-            }
+            Repr::Nodes(tree) => set_in_nodes(tree, position, value, limits),
         }
         self.shrink(limits);
     }
@@ -374,18 +360,7 @@ impl List {
                     pack.insert_before(pos, value);
                 }
             }
-            Repr::Nodes(tree) => {
-                let Some((rank, offset)) = tree.seek_weight(position as u64) else { return };
-                if tree.get(rank).is_some_and(|node| node.takes(value, limits)) {
-                    edit_pack(tree, rank, |pack| {
-                        if let Some(pos) = pack.seek(i64::try_from(offset).unwrap_or(0)) {
-                            pack.insert_before(pos, value);
-                        }
-                    });
-                } else {
-                    insert_node(tree, position, Node::new(value, limits));
-                }
-            }
+            Repr::Nodes(tree) => insert_in_nodes(tree, position, value, limits),
         }
     }
 
@@ -402,13 +377,10 @@ impl List {
             at = if from == End::Left { at + 1 } else { at.wrapping_sub(1) };
             positions.len() < count
         });
-        // From the right, so that positions to come stay what they are.
         positions.sort_unstable();
-        for &position in positions.iter().rev() {
-            match &mut self.0 {
-                Repr::Packed(pack) => pack.remove_range_at(index(position), 1),
-                Repr::Nodes(tree) => cut_nodes(tree, position, 1),
-            }
+        match &mut self.0 {
+            Repr::Packed(pack) => remove_from_pack(pack, 0, &positions),
+            Repr::Nodes(tree) => remove_from_nodes(tree, &positions),
         }
         if !positions.is_empty() {
             self.shrink(limits);
@@ -470,21 +442,128 @@ fn edit_pack(tree: &mut Tree<Node>, rank: usize, change: impl FnOnce(&mut Listpa
     });
 }
 
-/// Puts a node before the element at `position`, dividing the node that holds it.
-fn insert_node(tree: &mut Tree<Node>, position: usize, node: Node) {
-    let Some((rank, offset)) = tree.seek_weight(position as u64) else {
-        return tree.push_back(node);
+/// Removes the element at an end of a listpack, after a call of `f` with it.
+fn pop_pack<R>(pack: &mut Listpack, end: End, f: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+    let pos = match end {
+        End::Left => pack.first()?,
+        End::Right => pack.last()?,
     };
-    if offset == 0 {
-        return tree.insert_at(rank, node);
+    let result = f(pack.get(pos));
+    pack.remove(pos);
+    Some(result)
+}
+
+/// The same with the node at an end, which goes with its last element.
+fn pop_node<R>(tree: &mut Tree<Node>, end: End, f: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+    let (outer, rank) = match end {
+        End::Left => (tree.first()?, 0),
+        End::Right => (tree.last()?, tree.len().saturating_sub(1)),
+    };
+    if outer.weight() > 1 {
+        let popped = tree.update_at(rank, |node| match node {
+            Node::Packed(pack) => pop_pack(Arc::make_mut(pack), end, f),
+            Node::Plain(_) => None,
+        });
+        return popped.flatten();
     }
-    let mut tail = None;
-    edit_pack(tree, rank, |pack| {
-        tail = Some(pack.split_off(usize::try_from(offset).unwrap_or(usize::MAX)));
+    match tree.remove_at(rank)? {
+        Node::Packed(pack) => pack.first().map(|pos| f(pack.get(pos))),
+        Node::Plain(bytes) => Some(f(Element::Str(&bytes))),
+    }
+}
+
+/// Replaces the element at `position`, in its node if that takes the new one.
+fn set_in_nodes(tree: &mut Tree<Node>, position: usize, value: &[u8], limits: &Limits) {
+    let Some((rank, offset)) = tree.seek_weight(position as u64) else { return };
+    let replaced = tree.update_at(rank, |node| {
+        let Node::Packed(pack) = node else { return false };
+        let Some(pos) = pack.seek(i64::try_from(offset).unwrap_or(0)) else { return false };
+        let more = value.len().saturating_sub(pack.get(pos).len());
+        let inside = value.len() <= node_bytes(limits) && fits(pack, more, 0, limits);
+        if inside {
+            Arc::make_mut(pack).replace(pos, value);
+        }
+        inside
     });
-    tree.insert_at(rank + 1, node);
+    if replaced == Some(false) {
+        cut_nodes(tree, position, 1);
+        insert_in_nodes(tree, position, value, limits);
+    }
+}
+
+/// Puts an element before the one at `position`: into its node, onto the end of the node before,
+/// into a half of a node that is divided, or into a node of its own, whichever can be.
+fn insert_in_nodes(tree: &mut Tree<Node>, position: usize, value: &[u8], limits: &Limits) {
+    let takes =
+        |tree: &Tree<Node>, rank| tree.get(rank).is_some_and(|node| node.takes(value, limits));
+    let Some((rank, offset)) = tree.seek_weight(position as u64) else {
+        match tree.len().checked_sub(1).filter(|&last| takes(tree, last)) {
+            Some(last) => edit_pack(tree, last, |pack| pack.push_back(value)),
+            None => tree.push_back(Node::new(value, limits)),
+        }
+        return;
+    };
+    if takes(tree, rank) {
+        return edit_pack(tree, rank, |pack| {
+            if let Some(pos) = pack.seek(i64::try_from(offset).unwrap_or(0)) {
+                pack.insert_before(pos, value);
+            }
+        });
+    }
+    if offset > 0 {
+        divide_node(tree, rank, usize::try_from(offset).unwrap_or(usize::MAX));
+        if takes(tree, rank + 1) {
+            return edit_pack(tree, rank + 1, |pack| pack.push_front(value));
+        }
+    }
+    let rank = if offset > 0 { rank + 1 } else { rank };
+    match rank.checked_sub(1).filter(|&before| takes(tree, before)) {
+        Some(before) => edit_pack(tree, before, |pack| pack.push_back(value)),
+        None => tree.insert_at(rank, Node::new(value, limits)),
+    }
+}
+
+/// Makes two nodes of one: the second begins at `offset`, which must be inside.
+fn divide_node(tree: &mut Tree<Node>, rank: usize, offset: usize) {
+    let mut tail = None;
+    edit_pack(tree, rank, |pack| tail = Some(pack.split_off(offset)));
     if let Some(tail) = tail {
-        tree.insert_at(rank + 2, Node::Packed(Arc::new(tail)));
+        tree.insert_at(rank + 1, Node::Packed(Arc::new(tail)));
+    }
+}
+
+/// Removes the elements at ascending `positions` from a listpack whose first is at `first`.
+fn remove_from_pack(pack: &mut Listpack, first: usize, positions: &[usize]) {
+    if positions.len() < REWRITE_FROM {
+        // From the right, so that positions to come stay what they are.
+        for &position in positions.iter().rev() {
+            pack.remove_range_at(index(position - first), 1);
+        }
+        return;
+    }
+    let mut left = Listpack::with_capacity(pack.byte_len());
+    let mut gone = positions.iter().copied().peekable();
+    for (position, element) in (first..).zip(pack.iter()) {
+        if gone.next_if_eq(&position).is_none() {
+            left.push_back(element);
+        }
+    }
+    left.shrink_to_fit();
+    *pack = left;
+}
+
+/// Removes the elements at ascending `positions`, node by node from the right.
+fn remove_from_nodes(tree: &mut Tree<Node>, mut positions: &[usize]) {
+    while let Some(&last) = positions.last() {
+        let Some((rank, offset)) = tree.seek_weight(last as u64) else { return };
+        let first = last - usize::try_from(offset).unwrap_or(0);
+        let (before, inside) = positions.split_at(positions.partition_point(|&at| at < first));
+        if tree.get(rank).is_some_and(|node| node.weight() == inside.len() as u64) {
+            tree.remove_at(rank);
+        } else {
+            edit_pack(tree, rank, |pack| remove_from_pack(pack, first, inside));
+        }
+        positions = before;
     }
 }
 
@@ -564,7 +643,7 @@ mod tests {
             1 => (0..300usize, value()).prop_map(|(i, v)| Op::Set(i, v)),
             2 => (0..300usize, value()).prop_map(|(i, v)| Op::Insert(i, v)),
             1 => (0..300usize, 0..60usize).prop_map(|(i, n)| Op::Cut(i, n)),
-            1 => (value(), any::<bool>(), 1..4usize).prop_map(|(v, l, n)| Op::Remove(v, l, n)),
+            1 => (value(), any::<bool>(), 1..40usize).prop_map(|(v, l, n)| Op::Remove(v, l, n)),
             1 => Just(Op::Hold),
         ]
     }
@@ -612,6 +691,62 @@ mod tests {
             }
             Op::Set(..) | Op::Hold => {}
         }
+    }
+
+    fn filled(limits: &Limits, count: usize) -> List {
+        let mut list = List::default();
+        (0..count).for_each(|i| list.push(End::Right, i.to_string().as_bytes(), limits));
+        list
+    }
+
+    #[test]
+    fn converts_at_the_limit_and_back_at_its_half() {
+        let limits = Limits { list_max_listpack_size: 8, ..Limits::default() };
+        let mut list = filled(&limits, 8);
+        assert_eq!(list.encoding(), "listpack");
+        list.push(End::Left, b"x", &limits);
+        assert_eq!(list.encoding(), "quicklist");
+        // Two nodes: the one that is left decides.
+        list.pop(End::Left, &limits, |_| ());
+        assert_eq!((list.encoding(), list.len()), ("quicklist", 8));
+        list.remove_range(0, 3, &limits);
+        assert_eq!((list.encoding(), list.len()), ("quicklist", 5));
+        list.remove(b"7", End::Right, 1, &limits);
+        assert_eq!((list.encoding(), list.len()), ("listpack", 4));
+        // A replacement counts as an element more.
+        let mut list = filled(&limits, 8);
+        list.set(0, b"y", &limits);
+        assert_eq!((list.encoding(), list.len()), ("quicklist", 8));
+    }
+
+    #[test]
+    fn a_limit_in_bytes_converts_too() {
+        let limits = Limits { list_max_listpack_size: -1, ..Limits::default() };
+        let mut list = List::default();
+        while list.encoding() == "listpack" {
+            list.push(End::Right, &[b'v'; 100], &limits);
+        }
+        // 7 bytes of the listpack itself, and 104 for each of these.
+        assert_eq!(list.len(), (4096 - 7 - 100) / 104 + 2);
+        while list.encoding() == "quicklist" {
+            list.pop(End::Right, &limits, |_| ());
+        }
+        assert_eq!(list.len(), (2048 - 7) / 104);
+    }
+
+    #[test]
+    fn inserting_in_the_middle_keeps_nodes_filled() {
+        let limits = Limits { list_max_listpack_size: 8, ..Limits::default() };
+        for after in [0, 1] {
+            let mut list = filled(&limits, 64);
+            let pivot = 32;
+            (0..800).for_each(|_| list.insert(pivot + after, b"x", &limits));
+            let nodes = list.nodes().len();
+            assert!(nodes <= 864 / 4, "{nodes} nodes");
+        }
+        let mut list = filled(&limits, 64);
+        (0..800).for_each(|i| list.set(i % 64, b"longer than what was there", &limits));
+        assert!(list.nodes().len() <= 16);
     }
 
     proptest! {

@@ -84,6 +84,7 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error
     if count < -most || count > most {
         return Err(Error::OutOfRange);
     }
+    let cap = ctx.output_cap();
     let (zset, out) = ctx.read::<ZSet>(args.at(1))?;
     let Some(zset) = zset else {
         out.array(0);
@@ -93,6 +94,9 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error
     if count < 0 {
         reply_header(out, wanted, scores);
         for _ in 0..wanted {
+            if out.len() > cap {
+                break;
+            }
             reply_ranks(zset, &[rng.usize(..zset.len())], scores, out);
         }
         return Ok(());

@@ -37,13 +37,13 @@ impl AddOptions {
             i += 1;
         }
         let rest = args.len() - i;
-        if rest == 0 || rest % 2 != 0 {
+        if rest == 0 || !rest.is_multiple_of(2) {
             return Err(Error::Syntax);
         }
         if found.nx && found.xx {
             return Err(Error::ZaddNxXx);
         }
-        if found.gt && found.nx || found.lt && found.nx || found.gt && found.lt {
+        if found.nx && (found.gt || found.lt) || found.gt && found.lt {
             return Err(Error::ZaddGtLtNx);
         }
         if found.incr && rest > 2 {
