@@ -8,8 +8,8 @@ use crate::server::command::Command;
 use crate::server::ctx::Ctx;
 use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search};
 use crate::util::num;
-use crate::value::Type;
 use crate::value::list::{End, List};
+use crate::value::{Limits, Type};
 
 const LIST: Command =
     Command { group: Group::List, categories: Category::LIST, ..Command::DEFAULT };
@@ -296,7 +296,7 @@ fn push_elements(ctx: &mut Ctx<'_>, key: &[u8], args: Args<'_>) -> Result<(), Er
         _ => list.push_all(end, args.from(2).iter(), &limits),
     }
     out.len_int(list.len());
-    ctx.modified(NotifyFlags::LIST, push_event(end), key);
+    ctx.modified_by(args.len() - 2, NotifyFlags::LIST, push_event(end), key);
     ctx.signal_ready(key);
     Ok(())
 }
@@ -310,37 +310,39 @@ fn pushx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     push_elements(ctx, key, args)
 }
 
-/// Announces that elements left a list, and deletes it if none is left.
-fn popped(ctx: &mut Ctx<'_>, key: &[u8], end: End) {
-    ctx.modified(NotifyFlags::LIST, pop_event(end), key);
+/// Announces that `count` elements left a list, and deletes it if none is left.
+fn popped(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) {
+    ctx.modified_by(count, NotifyFlags::LIST, pop_event(end), key);
     ctx.drop_if_empty(key);
 }
 
-/// Removes up to `count` elements from an end and replies them, without a header.
+/// Removes up to `count` elements from an end and replies them as an array; returns how many.
 fn pop_elements(
     list: &mut List,
     end: End,
     count: usize,
-    ctx_out: &mut Reply,
-    limits: &crate::value::Limits,
-) {
+    out: &mut Reply,
+    limits: &Limits,
+) -> usize {
     let len = list.len();
     let count = count.min(len);
+    out.array(count);
     let mut left = count;
     if left == 0 {
-        return;
+        return 0;
     }
     let (start, to) = match end {
         End::Left => (0, End::Right),
         End::Right => (len - 1, End::Left),
     };
     list.walk(start, to, |element| {
-        reply_element(element, ctx_out);
+        reply_element(element, out);
         left -= 1;
         left > 0
     });
     let from = if end == End::Left { 0 } else { len - count };
     list.remove_range(from, count, limits);
+    count
 }
 
 fn pop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -360,20 +362,16 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
         return Ok(());
     };
-    match count {
+    let removed = match count {
         None => {
             list.pop(end, &limits, |element| reply_element(element, out));
+            1
         }
-        Some(0) => {
-            out.array(0);
-            return Ok(());
-        }
-        Some(count) => {
-            out.array(count.min(list.len()));
-            pop_elements(list, end, count, out, &limits);
-        }
+        Some(count) => pop_elements(list, end, count, out, &limits),
+    };
+    if removed > 0 {
+        popped(ctx, key, end, removed);
     }
-    popped(ctx, key, end);
     Ok(())
 }
 
@@ -451,7 +449,7 @@ fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         let keep = range(start, end, len);
         list.remove_range(keep.end, len - keep.end, &limits);
         list.remove_range(0, keep.start, &limits);
-        ctx.modified(NotifyFlags::LIST, "ltrim", key);
+        ctx.modified_by(len - keep.len(), NotifyFlags::LIST, "ltrim", key);
         ctx.drop_if_empty(key);
     }
     ctx.out.ok();
@@ -469,7 +467,7 @@ fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let list = ctx.write::<List>(key)?.0;
     let removed = list.map_or(0, |list| list.remove(args.at(3), from, most, &limits));
     if removed > 0 {
-        ctx.modified(NotifyFlags::LIST, "lrem", key);
+        ctx.modified_by(removed, NotifyFlags::LIST, "lrem", key);
         ctx.drop_if_empty(key);
     }
     ctx.out.len_int(removed);
@@ -662,7 +660,7 @@ fn bpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
             out.array(2);
             out.bulk(key);
             list.pop(end, &limits, |element| reply_element(element, out));
-            popped(ctx, key, end);
+            popped(ctx, key, end, 1);
             return Ok(());
         }
     }
@@ -705,9 +703,8 @@ impl<'a> MultiPop<'a> {
             if let Some(list) = list {
                 out.array(2);
                 out.bulk(key);
-                out.array(self.count.min(list.len()));
-                pop_elements(list, self.end, self.count, out, &limits);
-                popped(ctx, key, self.end);
+                let removed = pop_elements(list, self.end, self.count, out, &limits);
+                popped(ctx, key, self.end, removed);
                 return Ok(true);
             }
         }
