@@ -547,7 +547,7 @@ def test_info_and_admin(r):
     assert r.memory_usage("k") > 1000 and "maxmemory" in r.config_get("max*")
     assert r.info("keyspace")["db0"]["keys"] == 1
     assert r.time()[0] > 1_600_000_000 and r.echo("hi") == "hi"
-    assert r.command_count() == len(r.command_list())
+    assert r.command_count() == sum("|" not in name for name in r.command_list())
     assert r.command_getkeys("MSET", "a", "1", "b", "2") == ["a", "b"]
     r.slowlog_reset()
     assert isinstance(r.slowlog_get(), list) and r.latency_latest() == []
