@@ -62,4 +62,4 @@ macro_rules! transcripts {
     )*};
 }
 
-transcripts!(strings, expiry, transactions, pubsub, scripts, sort, hashes, sets);
+transcripts!(strings, expiry, transactions, pubsub, scripts, sort, hashes, lists, sets);
