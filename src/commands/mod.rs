@@ -14,6 +14,7 @@ pub mod hash;
 pub mod info;
 pub mod keys;
 pub mod latency;
+pub mod lcs;
 pub mod list;
 pub mod memory;
 pub mod pubsub;
@@ -45,6 +46,7 @@ pub const FAMILIES: &[&[Command]] = &[
     info::COMMANDS,
     keys::COMMANDS,
     latency::COMMANDS,
+    lcs::COMMANDS,
     list::COMMANDS,
     memory::COMMANDS,
     pubsub::COMMANDS,
