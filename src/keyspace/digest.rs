@@ -86,7 +86,12 @@ impl Digest {
                 pair.mix(value.as_bytes(&mut IntBuf::new()));
                 self.xor(&pair.0);
             }),
-            Value::ZSet(_) => {}
+            Value::ZSet(zset) => zset.for_each(|member, score| {
+                let mut pair = Self::default();
+                pair.mix(member);
+                pair.mix(seventeen_digits(score).as_bytes());
+                self.xor(&pair.0);
+            }),
         }
     }
 }
@@ -99,5 +104,54 @@ fn type_number(kind: Type) -> u32 {
         Type::Set => 2,
         Type::ZSet => 3,
         Type::Hash => 4,
+    }
+}
+
+/// A double as C's `%.17g` prints it.
+fn seventeen_digits(value: f64) -> String {
+    const DIGITS: i32 = 17;
+    if !value.is_finite() {
+        return format!("{value}").to_lowercase();
+    }
+    let text = format!("{value:.16e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let bare = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text.to_string(),
+    };
+    match exponent {
+        -4..DIGITS => {
+            let decimals = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
+            bare(&format!("{value:.decimals$}"))
+        }
+        _ => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{}e{sign}{:02}", bare(mantissa), exponent.unsigned_abs())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_print_as_in_c() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (1.5, "1.5"),
+            (0.1, "0.10000000000000001"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (-1e300, "-1.0000000000000001e+300"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(seventeen_digits(value), text);
+        }
     }
 }

@@ -62,4 +62,16 @@ macro_rules! transcripts {
     )*};
 }
 
-transcripts!(strings, expiry, transactions, pubsub, scripts, sort, hashes, lists, sets);
+transcripts!(
+    strings,
+    expiry,
+    transactions,
+    pubsub,
+    scripts,
+    sort,
+    hashes,
+    lists,
+    sets,
+    introspection,
+    debug_denied,
+);
