@@ -17,7 +17,7 @@ pub const COMMANDS: &[Command] = &[Command {
     flags: Flags::READONLY,
     group: Group::String,
     categories: Category::STRING,
-    keys: &[KeySpec::range(1, 2, 1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+    keys: &[KeySpec::range(1, 1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     since: "7.0.0",
     complexity: "O(N*M), N and M the strings' lengths",
     summary: "Finds the longest common subsequence of two strings.",
@@ -63,7 +63,7 @@ impl Options {
 fn lcs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (a, b) = (text(ctx, args.at(1))?, text(ctx, args.at(2))?);
     let options = Options::parse(args)?;
-    let table = Table::new(&a, &b, ctx.srv.config.proto_max_bulk_len as u64)?;
+    let table = Table::new(&a, &b, ctx.srv.config.proto_max_bulk_len)?;
     if options.len {
         ctx.out.len_int(table.len());
         return Ok(());
