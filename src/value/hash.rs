@@ -64,7 +64,7 @@ impl Keyed for Pair {
 #[derive(Clone)]
 enum Repr {
     Pack(Listpack),
-    Table(Dict<Pair>),
+    Table(Box<Dict<Pair>>),
 }
 
 /// A hash. An update of a listpack keeps a field's place; a table has no order.
@@ -258,7 +258,7 @@ impl Hash {
             let field = field.to_vec();
             table.insert(Pair::new(&field, value.as_bytes(&mut digits)));
         }
-        self.0 = Repr::Table(table);
+        self.0 = Repr::Table(Box::new(table));
     }
 }
 

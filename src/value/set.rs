@@ -45,7 +45,7 @@ impl Keyed for Member {
 enum Repr {
     Ints(Intset),
     Pack(Listpack),
-    Table(Dict<Member>),
+    Table(Box<Dict<Member>>),
 }
 
 /// A set of texts.
@@ -74,7 +74,7 @@ impl Set {
     /// An empty set that is a table from the start: for results that are only read.
     pub fn new_table() -> Self {
         let (a, b) = seed::hash_seed();
-        Self(Repr::Table(Dict::new(Seed(a, b))))
+        Self(Repr::Table(Box::new(Dict::new(Seed(a, b)))))
     }
 
     /// Takes a listpack, such as one from an RDB file; none if a member is there twice.
