@@ -1,7 +1,9 @@
 //! Hashes: fields and their values, counters, random fields, and scans.
 
 use crate::commands::scan::{ScanOptions, reply_scan};
-use crate::commands::{DELETE_KEY, INSERT_KEY, META_KEY, READ_KEY, UPDATE_KEY, reply_element};
+use crate::commands::{
+    DELETE_KEY, INSERT_KEY, META_KEY, READ_KEY, UPDATE_KEY, random_count, reply_element,
+};
 use crate::config::NotifyFlags;
 use crate::ds::listpack::Element;
 use crate::resp::{Args, Error, Reply};
@@ -345,7 +347,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
         return Ok(());
     }
-    let (count, values) = random_count(args)?;
+    let (count, values) = random_count(args, "withvalues")?;
     let cap = ctx.output_cap();
     let (hash, out) = ctx.read::<Hash>(args.at(1))?;
     let Some(hash) = hash else {
@@ -369,23 +371,6 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     };
     pick(hash, wanted, count < 0, &mut rng, emit);
     Ok(())
-}
-
-/// Reads the count of HRANDFIELD, and whether WITHVALUES follows it.
-fn random_count(args: Args<'_>) -> Result<(i64, bool), Error> {
-    let count = args.int(2)?;
-    if count == i64::MIN {
-        return Err(Error::CountOutOfRange);
-    }
-    let values = args.is(3, "withvalues");
-    if args.len() > 4 || args.len() == 4 && !values {
-        return Err(Error::Syntax);
-    }
-    // With values the reply has twice as many elements.
-    if values && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
-        return Err(Error::OutOfRange);
-    }
-    Ok((count, values))
 }
 
 /// Passes `n` random pairs: each drawn from all of them, or all different.

@@ -1,5 +1,6 @@
 //! Lists, and the commands that wait for them.
 
+use crate::commands::mpop::MultiPop;
 use crate::commands::{META_KEY, READ_KEY, reply_element};
 use crate::config::NotifyFlags;
 use crate::resp::{Args, Error, Reply};
@@ -667,62 +668,33 @@ fn bpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     ctx.block(args, keys.iter(), Type::List, timeout_ms, TimeoutReply::NullArray)
 }
 
-/// The arguments of LMPOP from the number of keys on.
-struct MultiPop<'a> {
-    keys: Args<'a>,
-    end: End,
-    count: usize,
-}
-
-impl<'a> MultiPop<'a> {
-    fn parse(args: Args<'a>, at: usize) -> Result<Self, Error> {
-        let numkeys =
-            num::parse_i64(args.at(at)).filter(|&n| n > 0).ok_or(Error::NumKeysPositive)?;
-        let numkeys = usize::try_from(numkeys).map_err(|_| Error::NumKeysPositive)?;
-        let end_at = numkeys.checked_add(at + 1).ok_or(Error::Syntax)?;
-        let end = parse_end(args.get(end_at).ok_or(Error::Syntax)?)?;
-        let mut count = None;
-        let mut i = end_at + 1;
-        while i < args.len() {
-            if !args.is(i, "count") || count.is_some() || i + 1 >= args.len() {
-                return Err(Error::Syntax);
-            }
-            let value = num::parse_i64(args.at(i + 1)).filter(|&n| n > 0);
-            count = Some(value.ok_or(Error::CountPositive)?);
-            i += 2;
+/// Pops from the first list that isn't empty; says whether there was one.
+fn pop_first(ctx: &mut Ctx<'_>, pop: &MultiPop<'_, End>) -> Result<bool, Error> {
+    let limits = ctx.srv.limits;
+    for key in pop.keys.iter() {
+        let (list, out) = ctx.write::<List>(key)?;
+        if let Some(list) = list {
+            out.array(2);
+            out.bulk(key);
+            let removed = pop_elements(list, pop.end, pop.count, out, &limits);
+            popped(ctx, key, pop.end, removed);
+            return Ok(true);
         }
-        let count = usize::try_from(count.unwrap_or(1)).unwrap_or(usize::MAX);
-        Ok(Self { keys: args.range(at + 1, end_at), end, count })
     }
-
-    /// Pops from the first list that isn't empty; says whether there was one.
-    fn run(&self, ctx: &mut Ctx<'_>) -> Result<bool, Error> {
-        let limits = ctx.srv.limits;
-        for key in self.keys.iter() {
-            let (list, out) = ctx.write::<List>(key)?;
-            if let Some(list) = list {
-                out.array(2);
-                out.bulk(key);
-                let removed = pop_elements(list, self.end, self.count, out, &limits);
-                popped(ctx, key, self.end, removed);
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
+    Ok(false)
 }
 
 fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    if !MultiPop::parse(args, 1)?.run(ctx)? {
+    if !pop_first(ctx, &MultiPop::parse(args, 1, parse_end)?)? {
         ctx.out.null_array();
     }
     Ok(())
 }
 
 fn blmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let pop = MultiPop::parse(args, 2)?;
+    let pop = MultiPop::parse(args, 2, parse_end)?;
     let timeout_ms = Ctx::parse_timeout(args.at(1))?;
-    if pop.run(ctx)? {
+    if pop_first(ctx, &pop)? {
         return Ok(());
     }
     ctx.block(args, pop.keys.iter(), Type::List, timeout_ms, TimeoutReply::NullArray)

@@ -17,6 +17,7 @@ pub mod latency;
 pub mod lcs;
 pub mod list;
 pub mod memory;
+pub mod mpop;
 pub mod pubsub;
 pub mod scan;
 pub mod scripting;
@@ -27,11 +28,14 @@ pub mod string;
 pub mod transaction;
 pub mod zset;
 
+use crate::config::NotifyFlags;
 use crate::ds::listpack::Element;
-use crate::resp::Reply;
+use crate::keyspace::Entry;
+use crate::resp::{Args, Error, Reply};
 use crate::server::command::{Command, Table};
 use crate::server::ctx::Ctx;
 use crate::spec::{KeyFlags, KeySpec};
+use crate::value::Collection;
 
 /// The rows of every family.
 pub const FAMILIES: &[&[Command]] = &[
@@ -79,6 +83,43 @@ pub(crate) fn reply_element(element: Element<'_>, out: &mut Reply) {
         Element::Int(value) => out.bulk_int(value),
         Element::Str(bytes) => out.bulk(bytes),
     }
+}
+
+/// Reads the count of HRANDFIELD and ZRANDMEMBER, and whether `word` (WITHVALUES, WITHSCORES)
+/// follows it.
+pub(crate) fn random_count(args: Args<'_>, word: &str) -> Result<(i64, bool), Error> {
+    let count = args.int(2)?;
+    if count == i64::MIN {
+        return Err(Error::CountOutOfRange);
+    }
+    let values = args.is(3, word);
+    if args.len() > 4 || args.len() == 4 && !values {
+        return Err(Error::Syntax);
+    }
+    // With values the reply has twice as many elements.
+    if values && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
+        return Err(Error::OutOfRange);
+    }
+    Ok((count, values))
+}
+
+/// Stores a result, or deletes the key if it is empty, with the events of that; replies its length.
+pub(crate) fn store_collection<T: Collection>(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    result: T,
+    class: NotifyFlags,
+    event: &str,
+) {
+    let value = result.into_value();
+    let len = value.len();
+    if len > 0 {
+        ctx.put(Entry::new(key, value, None));
+        ctx.modified(class, event, key);
+    } else if ctx.delete(key) {
+        ctx.modified(NotifyFlags::GENERIC, "del", key);
+    }
+    ctx.out.len_int(len);
 }
 
 /// One key, the first argument, that is read.

@@ -4,7 +4,7 @@ use triomphe::Arc;
 
 use crate::commands::scan::{ScanOptions, reply_scan};
 use crate::commands::{
-    DELETE_KEY, INSERT_KEY, META_KEY, POP_KEY, READ_KEY, READ_KEYS, reply_element,
+    DELETE_KEY, INSERT_KEY, META_KEY, POP_KEY, READ_KEY, READ_KEYS, reply_element, store_collection,
 };
 use crate::config::NotifyFlags;
 use crate::ds::listpack::Element;
@@ -446,18 +446,6 @@ fn reply_set(out: &mut Reply, set: &Set) {
     set.iter().for_each(|member| reply_element(member, out));
 }
 
-/// Stores a result, or deletes the key if it is empty, with the events of that.
-fn store(ctx: &mut Ctx<'_>, key: &[u8], result: Set, event: &'static str) {
-    let len = result.len();
-    if len > 0 {
-        ctx.put(Entry::new(key, result.into_value(), None));
-        ctx.modified(NotifyFlags::SET, event, key);
-    } else if ctx.delete(key) {
-        ctx.modified(NotifyFlags::GENERIC, "del", key);
-    }
-    ctx.out.len_int(len);
-}
-
 fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let sets = sets_at(ctx, args.from(1))?;
     let (mark, mut len) = (ctx.out.begin(), 0);
@@ -477,7 +465,7 @@ fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         result.add_element(member, &limits);
         true
     });
-    store(ctx, args.at(1), result, "sinterstore");
+    store_collection(ctx, args.at(1), result, NotifyFlags::SET, "sinterstore");
     Ok(())
 }
 
@@ -515,7 +503,7 @@ fn sunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let sets = sets_at(ctx, args.from(2))?;
     let mut result = Set::default();
     unite(&sets, &mut result, &ctx.srv.limits);
-    store(ctx, args.at(1), result, "sunionstore");
+    store_collection(ctx, args.at(1), result, NotifyFlags::SET, "sunionstore");
     Ok(())
 }
 
@@ -531,7 +519,7 @@ fn sdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let sets = sets_at(ctx, args.from(2))?;
     let mut result = Set::default();
     subtract(sets, &mut result, &ctx.srv.limits);
-    store(ctx, args.at(1), result, "sdiffstore");
+    store_collection(ctx, args.at(1), result, NotifyFlags::SET, "sdiffstore");
     Ok(())
 }
 

@@ -171,6 +171,27 @@ pub fn fmt_f64(value: f64, buf: &mut F64Buf) -> &[u8] {
     &buf.0[..len]
 }
 
+/// Prints a double as C's `%.17g` does: 17 significant digits, without trailing zeros. Redis does so
+/// where it prints a double as a long double (`ld2string`).
+#[must_use]
+pub fn fmt_f64_17(value: f64) -> String {
+    const DIGITS: i32 = 17;
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    let scientific = format!("{value:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    if (-4..DIGITS).contains(&exponent) {
+        let decimals = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
+        let fixed = format!("{value:.decimals$}");
+        return if decimals > 0 { trim(&fixed) } else { fixed };
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trim(mantissa), exponent.abs())
+}
+
 /// A cursor over the print buffer.
 struct Out<'a> {
     buf: &'a mut [u8; MAX_F64_LEN],
@@ -310,6 +331,27 @@ mod tests {
 
     fn shown(value: f64) -> String {
         String::from_utf8(fmt_f64(value, &mut F64Buf::new()).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn seventeen_digits_are_printed_as_c_does() {
+        // What redis-server 7.0 replies to ZSCAN for these scores.
+        let cases = [
+            (0.1, "0.10000000000000001"),
+            (3.0, "3"),
+            (1e25, "1.0000000000000001e+25"),
+            (1e300, "1.0000000000000001e+300"),
+            (123_456_789_012_345_680_000.0, "1.2345678901234568e+20"),
+            (1e-7, "9.9999999999999995e-08"),
+            (1.5e-320, "1.4999833007740245e-320"),
+            (12345.678, "12345.678"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (-0.5, "-0.5"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(fmt_f64_17(value), text);
+        }
     }
 
     #[test]

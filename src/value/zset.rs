@@ -7,9 +7,10 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use fastrand::Rng;
 use triomphe::ThinArc;
 
-use super::Limits;
+use super::{Limits, sample};
 use crate::ds::dict::{Dict, Keyed, Seed};
 use crate::ds::listpack::{Element, Listpack, MAX_BYTES, Pos};
 use crate::ds::tree::{Item, Probe, Tree};
@@ -236,29 +237,83 @@ impl ZSet {
         }
     }
 
+    /// Calls `f` with a member, each as likely as any other, unless there is none.
+    pub fn random(&self, rng: &mut Rng, mut f: impl FnMut(&[u8], f64)) {
+        let rank = rng.usize(..self.len().max(1));
+        self.walk(rank..rank + 1, false, |member, score| {
+            f(member, score);
+            false
+        });
+    }
+
+    /// Calls `f` with `n` different members, or all if there are no more; any choice is as likely.
+    pub fn random_distinct(&self, n: usize, rng: &mut Rng, mut f: impl FnMut(&[u8], f64)) {
+        match &self.0 {
+            Repr::Packed(pack) => {
+                let (mut pairs, mut passed) = (pack.pairs(), 0);
+                let mut buf = IntBuf::new();
+                sample::choose(0..self.len(), n, rng, |rank| {
+                    if let Some((member, score)) = pairs.nth(rank - passed) {
+                        f(member.as_bytes(&mut buf), read_score(score));
+                    }
+                    passed = rank + 1;
+                });
+            }
+            Repr::Large(large) => sample::choose_from_table(&large.dict, n, rng, |member| {
+                f(member.key(), member.score());
+            }),
+        }
+    }
+
     // ---- changing ---------------------------------------------------------------------------
+
+    /// Prepares for `count` members to come, of which `first` is one: the set becomes large at once
+    /// if a listpack won't take them, as Redis does even where members repeat.
+    pub fn expect(&mut self, first: &[u8], count: usize, limits: &Limits) {
+        let Repr::Packed(pack) = &self.0 else { return };
+        let too_long = pack.is_empty() && first.len() > limits.zset_max_listpack_value;
+        if count > limits.zset_max_listpack_entries || too_long {
+            self.enlarge();
+        }
+    }
 
     /// Adds a member or changes its score; returns the old score.
     pub fn set(&mut self, member: &[u8], score: f64, limits: &Limits) -> Option<f64> {
-        let old = self.score(member);
-        if old == Some(score) {
-            return old;
-        }
-        if old.is_none() {
-            self.make_room(member, limits);
-        }
+        self.change(member, limits, |_| Some(score))
+    }
+
+    /// Gives a member the score that `decide` makes of its old one (`None` if it isn't there);
+    /// changes nothing if that is `None`. Returns the old score.
+    pub fn change(
+        &mut self,
+        member: &[u8],
+        limits: &Limits,
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Option<f64> {
         match &mut self.0 {
             Repr::Packed(pack) => {
-                if old.is_some()
-                    && let Some((pos, _)) = pack.find_pair(member)
-                {
-                    pack.remove_pair(pos);
+                let found = pack.find_pair(member);
+                let old = found.map(|(_, at)| read_score(pack.get(at)));
+                let Some(score) = decide(old) else { return old };
+                match found {
+                    Some(_) if old == Some(score) => {}
+                    Some(at) => rescore_packed(pack, at, member, score),
+                    None if takes(pack, member, limits) => insert_packed(pack, member, score),
+                    None => self.enlarge().add(member, score),
                 }
-                insert_packed(pack, member, score);
+                old
             }
-            Repr::Large(large) => large.set(member, score, old),
+            Repr::Large(large) => {
+                let hash = large.dict.hash(member);
+                let old = large.dict.get_hashed(hash, member).map(Member::score);
+                if let Some(score) = decide(old)
+                    && old != Some(score)
+                {
+                    large.put(hash, member, score, old);
+                }
+                old
+            }
         }
-        old
     }
 
     /// Removes a member; returns its score.
@@ -296,18 +351,8 @@ impl ZSet {
         ranks.len()
     }
 
-    /// Makes the set large if a listpack can't take one more member.
-    fn make_room(&mut self, member: &[u8], limits: &Limits) {
-        let Repr::Packed(pack) = &self.0 else { return };
-        let fits = pack.len() / 2 < limits.zset_max_listpack_entries
-            && member.len() <= limits.zset_max_listpack_value
-            && pack.fits(member.len(), MAX_BYTES - 64);
-        if !fits {
-            self.enlarge();
-        }
-    }
-
-    fn enlarge(&mut self) {
+    /// Makes the set large.
+    fn enlarge(&mut self) -> &mut Large {
         let (a, b) = seed::hash_seed();
         let mut dict = Dict::new(Seed(a, b));
         let mut items = Vec::with_capacity(self.len());
@@ -320,23 +365,21 @@ impl ZSet {
         });
         let tree = Tree::from_sorted(items);
         self.0 = Repr::Large(Box::new(Large { dict, tree, member_bytes }));
-    }
-
-    /// Makes a set that was built as a large one small, if it may be.
-    pub fn compact(&mut self, limits: &Limits) {
-        let Repr::Large(large) = &self.0 else { return };
-        let short = |item: &Scored| item.member.key().len() <= limits.zset_max_listpack_value;
-        if large.tree.len() > limits.zset_max_listpack_entries || !large.tree.iter().all(short) {
-            return;
+        match &mut self.0 {
+            Repr::Large(large) => large,
+            Repr::Packed(_) => unreachable!("the set has just become large"),
         }
-        let mut pack = Listpack::new();
-        self.for_each(|member, score| push_packed(&mut pack, member, score));
-        self.0 = Repr::Packed(pack);
     }
 }
 
 impl Large {
-    fn set(&mut self, member: &[u8], score: f64, old: Option<f64>) {
+    /// Adds a member that isn't there.
+    fn add(&mut self, member: &[u8], score: f64) {
+        self.put(self.dict.hash(member), member, score, None);
+    }
+
+    /// Adds a member, or replaces it if it has an `old` score.
+    fn put(&mut self, hash: u64, member: &[u8], score: f64, old: Option<f64>) {
         match old {
             Some(old) => {
                 self.tree.remove(&Exactly(old, member));
@@ -345,7 +388,7 @@ impl Large {
         }
         let handle = Member::new(member, score);
         self.tree.insert(Scored { score, member: handle.clone() }, &Exactly(score, member));
-        self.dict.insert(handle);
+        self.dict.insert_hashed(hash, handle);
     }
 
     fn remove(&mut self, member: &[u8]) -> Option<f64> {
@@ -364,26 +407,53 @@ fn read_score(element: Element<'_>) -> f64 {
 }
 
 fn push_packed(pack: &mut Listpack, member: &[u8], score: f64) {
-    let mut buf = num::F64Buf::new();
+    with_score(score, |score| pack.push_pair(member, score));
+}
+
+/// Whether a listpack can take one more member.
+fn takes(pack: &Listpack, member: &[u8], limits: &Limits) -> bool {
+    pack.len() / 2 < limits.zset_max_listpack_entries
+        && member.len() <= limits.zset_max_listpack_value
+        && pack.fits(member.len(), MAX_BYTES - 64)
+}
+
+/// Calls `f` with a score as it stands in a listpack.
+fn with_score<R>(score: f64, f: impl FnOnce(Element<'_>) -> R) -> R {
     match num::f64_as_i64(score) {
-        Some(score) => pack.push_pair(member, score),
-        None => pack.push_pair(member, num::fmt_f64(score, &mut buf)),
+        Some(score) => f(Element::Int(score)),
+        None => f(Element::Str(num::fmt_f64(score, &mut num::F64Buf::new()))),
+    }
+}
+
+/// Gives the pair at `at` another score: in its place if its neighbours let it.
+fn rescore_packed(pack: &mut Listpack, at: (Pos, Pos), member: &[u8], score: f64) {
+    let mut buf = IntBuf::new();
+    let mut compared = |at: (Pos, Pos)| {
+        let (name, there) = (pack.get(at.0), read_score(pack.get(at.1)));
+        order(there, name.as_bytes(&mut buf), score, member)
+    };
+    let before = pack.prev(at.0).and_then(|score| Some((pack.prev(score)?, score)));
+    let after = pack.next(at.1).and_then(|name| Some((name, pack.next(name)?)));
+    let stays = before.is_none_or(|pair| compared(pair).is_lt())
+        && after.is_none_or(|pair| compared(pair).is_gt());
+    if stays {
+        with_score(score, |score| pack.replace(at.1, score));
+    } else {
+        pack.remove_pair(at.0);
+        insert_packed(pack, member, score);
     }
 }
 
 /// Puts a member that isn't there in its place.
 fn insert_packed(pack: &mut Listpack, member: &[u8], score: f64) {
     let mut buf = IntBuf::new();
-    let mut next = pack.first();
+    let last = pack.last().map(|score| read_score(pack.get(score)));
+    let mut next = pack.first().filter(|_| last.is_none_or(|last| last >= score));
     while let Some(pos) = next {
         let Some(score_pos) = pack.next(pos) else { break };
         let there = read_score(pack.get(score_pos));
-        if order(there, pack.get(pos).as_bytes(&mut buf), score, member) == Ordering::Greater {
-            let mut text = num::F64Buf::new();
-            match num::f64_as_i64(score) {
-                Some(score) => pack.insert_pair_before(pos, member, score),
-                None => pack.insert_pair_before(pos, member, num::fmt_f64(score, &mut text)),
-            };
+        if order(there, pack.get(pos).as_bytes(&mut buf), score, member).is_gt() {
+            with_score(score, |score| pack.insert_pair_before(pos, member, score));
             return;
         }
         next = pack.next(score_pos);
@@ -472,6 +542,15 @@ mod tests {
         });
         back.reverse();
         assert_eq!(back, expected[half..]);
+        let (mut rng, mut drawn) = (fastrand::Rng::with_seed(4), HashMap::new());
+        zset.random_distinct(5, &mut rng, |member, score| {
+            drawn.insert(member.to_vec(), score);
+        });
+        assert_eq!(drawn.len(), model.len().min(5));
+        zset.random(&mut rng, |member, score| {
+            drawn.insert(member.to_vec(), score);
+        });
+        assert!(drawn.iter().all(|(member, score)| model.get(member) == Some(score)));
         let below = expected.iter().filter(|(_, score)| *score < 2.0).count();
         assert_eq!(zset.count_before(|score, _| score < 2.0), below);
     }
@@ -501,11 +580,51 @@ mod tests {
                 }
             }
             held.push((zset, model));
-            for (zset, model) in &mut held {
-                check(zset, model);
-                zset.compact(&Limits::default());
+            for (zset, model) in &held {
                 check(zset, model);
             }
         }
+    }
+
+    #[test]
+    fn becomes_large_by_count_and_by_length() {
+        let limits = Limits {
+            zset_max_listpack_entries: 2,
+            zset_max_listpack_value: 3,
+            ..Limits::default()
+        };
+        let expecting = |first: &[u8], count| {
+            let mut zset = ZSet::default();
+            zset.expect(first, count, &limits);
+            zset.encoding()
+        };
+        assert_eq!(expecting(b"abc", 2), "listpack");
+        assert_eq!(expecting(b"abc", 3), "skiplist");
+        assert_eq!(expecting(b"abcd", 1), "skiplist");
+        let mut zset = ZSet::default();
+        for (member, encoding) in [(&b"a"[..], "listpack"), (b"b", "listpack"), (b"c", "skiplist")]
+        {
+            zset.set(member, 1.0, &limits);
+            assert_eq!(zset.encoding(), encoding);
+        }
+    }
+
+    #[test]
+    fn listpacks_are_in_redis_form() {
+        let mut zset = ZSet::default();
+        let limits = Limits::default();
+        for (member, score) in [("b", 2.0), ("7", 1.5), ("a", 2.0), ("c", f64::NEG_INFINITY)] {
+            zset.set(member.as_bytes(), score, &limits);
+        }
+        zset.set(b"b", 3.0, &limits);
+        let elements: Vec<_> = zset.packed().into_iter().flat_map(Listpack::iter).collect();
+        let text = |text: &'static str| Element::Str(text.as_bytes());
+        let expected = [
+            (text("c"), text("-inf")),
+            (Element::Int(7), text("1.5")),
+            (text("a"), Element::Int(2)),
+            (text("b"), Element::Int(3)),
+        ];
+        assert_eq!(elements, expected.map(|(member, score)| [member, score]).concat());
     }
 }

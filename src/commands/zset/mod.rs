@@ -1,44 +1,38 @@
-//! Sorted sets: the rows, and what their handlers share.
+//! Sorted sets: the rows of the family, and how members and scores are replied.
 
-mod combine;
+mod add;
+mod algebra;
+mod bounds;
 mod pop;
 mod range;
-mod read;
-mod write;
 
-use crate::commands::{DELETE_KEY, META_KEY, POP_KEY, READ_KEY};
-use crate::resp::{Error, Reply};
+use std::ops::Range;
+
+use crate::commands::{DELETE_KEY, META_KEY, POP_KEY, READ_KEY, UPDATE_KEY};
+use crate::resp::Reply;
 use crate::server::command::Command;
-use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search};
-use crate::util::num;
+use crate::spec::{Category, Flags, Group, KeyFlags, KeySpec};
+use crate::value::zset::ZSet;
 
 const ZSET: Command =
     Command { group: Group::SortedSet, categories: Category::SORTEDSET, ..Command::DEFAULT };
 const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.union(Flags::FAST);
-const READ_MOVABLE: Flags = READ.union(Flags::MOVABLEKEYS);
-const WRITE: Flags = Flags::WRITE;
-const WRITE_FAST: Flags = WRITE.union(Flags::FAST);
-const GROW: Flags = WRITE.union(Flags::DENYOOM);
+const GROW: Flags = Flags::WRITE.union(Flags::DENYOOM);
 const GROW_FAST: Flags = GROW.union(Flags::FAST);
-const BLOCK: Flags = WRITE.union(Flags::NOSCRIPT).union(Flags::BLOCKING).union(Flags::FAST);
+const SHRINK: Flags = Flags::WRITE;
+const SHRINK_FAST: Flags = SHRINK.union(Flags::FAST);
+const BLOCK: Flags = Flags::WRITE.union(Flags::BLOCKING);
 const READS: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
-const POPS: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 const STORES: KeyFlags = KeyFlags::OW.union(KeyFlags::UPDATE);
-const UPDATE_KEYS: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))];
-const UPDATE_ACCESS: &[KeySpec] =
-    &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))];
-const BLOCK_KEYS: &[KeySpec] = &[KeySpec::range(1, -2, 1, POPS)];
-const STORE_RANGE: &[KeySpec] = &[KeySpec::one(1, STORES), KeySpec::one(2, READS)];
-const NUM_KEYS: &[KeySpec] = &[KeySpec::numkeys(1, READS)];
-const MPOP_KEYS: &[KeySpec] = &[KeySpec::numkeys(1, POPS)];
-const BMPOP_KEYS: &[KeySpec] = &[numkeys_at(2, POPS)];
-const STORE_KEYS: &[KeySpec] = &[KeySpec::one(1, STORES), numkeys_at(2, READS)];
-
-const fn numkeys_at(index: usize, flags: KeyFlags) -> KeySpec {
-    let find = Find::Numkeys { index: 0, first: 1, step: 1 };
-    KeySpec { search: Search::Index(index), find, flags }
-}
+const POP: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
+const RW_UPDATE: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))];
+const BLOCK_KEYS: &[KeySpec] = &[KeySpec::range(1, -2, 1, POP)];
+const READ_NUMKEYS: &[KeySpec] = &[KeySpec::numkeys(1, READS)];
+const STORE_KEYS: &[KeySpec] = &[KeySpec::one(1, STORES), KeySpec::numkeys(2, READS)];
+const RANGE_STORE_KEYS: &[KeySpec] = &[KeySpec::one(1, STORES), KeySpec::one(2, READS)];
+const RANGE: &str = "O(log N + M), M members returned";
+const REMOVE: &str = "O(log N + M), M members removed";
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -46,66 +40,33 @@ pub const COMMANDS: &[Command] = &[
         name: "zadd",
         arity: -4,
         flags: GROW_FAST,
-        keys: UPDATE_KEYS,
+        keys: RW_UPDATE,
         since: "1.2.0",
         complexity: "O(log N) for each member",
-        summary: "Adds members or changes their scores.",
-        handler: write::zadd,
+        summary: "Adds members to a sorted set, or changes their scores.",
+        handler: add::zadd,
         ..ZSET
     },
     Command {
         name: "zincrby",
         arity: 4,
         flags: GROW_FAST,
-        keys: UPDATE_ACCESS,
+        keys: UPDATE_KEY,
         since: "1.2.0",
         complexity: "O(log N)",
-        summary: "Adds to a member's score.",
-        handler: write::zincrby,
+        summary: "Adds to the score of a member.",
+        handler: add::zincrby,
         ..ZSET
     },
     Command {
         name: "zrem",
         arity: -3,
-        flags: WRITE_FAST,
+        flags: SHRINK_FAST,
         keys: DELETE_KEY,
         since: "1.2.0",
-        complexity: "O(M log N), M members",
-        summary: "Removes members.",
-        handler: write::zrem,
-        ..ZSET
-    },
-    Command {
-        name: "zremrangebyrank",
-        arity: 4,
-        flags: WRITE,
-        keys: DELETE_KEY,
-        since: "2.0.0",
-        complexity: "O(log N + M), M members removed",
-        summary: "Removes the members of a range of ranks.",
-        handler: write::zremrangebyrank,
-        ..ZSET
-    },
-    Command {
-        name: "zremrangebyscore",
-        arity: 4,
-        flags: WRITE,
-        keys: DELETE_KEY,
-        since: "1.2.0",
-        complexity: "O(log N + M), M members removed",
-        summary: "Removes the members of a range of scores.",
-        handler: write::zremrangebyscore,
-        ..ZSET
-    },
-    Command {
-        name: "zremrangebylex",
-        arity: 4,
-        flags: WRITE,
-        keys: DELETE_KEY,
-        since: "2.8.9",
-        complexity: "O(log N + M), M members removed",
-        summary: "Removes the members of a lexicographic range.",
-        handler: write::zremrangebylex,
+        complexity: "O(M log N), M members removed",
+        summary: "Removes members from a sorted set, and deletes the sorted set when none is left.",
+        handler: add::zrem,
         ..ZSET
     },
     Command {
@@ -114,8 +75,8 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: META_KEY,
         since: "1.2.0",
-        summary: "Returns the number of members.",
-        handler: read::zcard,
+        summary: "Returns the number of members of a sorted set.",
+        handler: add::zcard,
         ..ZSET
     },
     Command {
@@ -124,8 +85,8 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: READ_KEY,
         since: "1.2.0",
-        summary: "Returns a member's score.",
-        handler: read::zscore,
+        summary: "Returns the score of a member.",
+        handler: add::zscore,
         ..ZSET
     },
     Command {
@@ -134,9 +95,9 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: READ_KEY,
         since: "6.2.0",
-        complexity: "O(M), M members",
+        complexity: "O(N), N members",
         summary: "Returns the scores of members.",
-        handler: read::zmscore,
+        handler: add::zmscore,
         ..ZSET
     },
     Command {
@@ -146,8 +107,8 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         since: "2.0.0",
         complexity: "O(log N)",
-        summary: "Returns a member's rank, lowest score first.",
-        handler: read::zrank,
+        summary: "Returns how many members come before a member, by ascending score.",
+        handler: add::zrank,
         ..ZSET
     },
     Command {
@@ -157,8 +118,97 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         since: "2.0.0",
         complexity: "O(log N)",
-        summary: "Returns a member's rank, highest score first.",
-        handler: read::zrank,
+        summary: "Returns how many members come before a member, by descending score.",
+        handler: add::zrevrank,
+        ..ZSET
+    },
+    Command {
+        name: "zscan",
+        arity: -3,
+        flags: READ,
+        keys: READ_KEY,
+        since: "2.8.0",
+        complexity: "O(1) for each call",
+        summary: "Iterates over the members and scores of a sorted set.",
+        tips: &["nondeterministic_output"],
+        handler: add::zscan,
+        ..ZSET
+    },
+    Command {
+        name: "zrange",
+        arity: -4,
+        flags: READ,
+        keys: READ_KEY,
+        since: "1.2.0",
+        complexity: RANGE,
+        summary: "Returns the members in a range of ranks, scores or members.",
+        handler: range::zrange,
+        ..ZSET
+    },
+    Command {
+        name: "zrangestore",
+        arity: -5,
+        flags: GROW,
+        keys: RANGE_STORE_KEYS,
+        since: "6.2.0",
+        complexity: "O(log N + M log M), M members stored",
+        summary: "Stores the members in a range of a sorted set in another.",
+        handler: range::zrangestore,
+        ..ZSET
+    },
+    Command {
+        name: "zrevrange",
+        arity: -4,
+        flags: READ,
+        keys: READ_KEY,
+        since: "1.2.0",
+        complexity: RANGE,
+        summary: "Returns the members in a range of ranks, from the greatest score down.",
+        handler: range::zrevrange,
+        ..ZSET
+    },
+    Command {
+        name: "zrangebyscore",
+        arity: -4,
+        flags: READ,
+        keys: READ_KEY,
+        since: "1.0.5",
+        complexity: RANGE,
+        summary: "Returns the members in a range of scores.",
+        handler: range::zrangebyscore,
+        ..ZSET
+    },
+    Command {
+        name: "zrevrangebyscore",
+        arity: -4,
+        flags: READ,
+        keys: READ_KEY,
+        since: "2.2.0",
+        complexity: RANGE,
+        summary: "Returns the members in a range of scores, from the greatest score down.",
+        handler: range::zrevrangebyscore,
+        ..ZSET
+    },
+    Command {
+        name: "zrangebylex",
+        arity: -4,
+        flags: READ,
+        keys: READ_KEY,
+        since: "2.8.9",
+        complexity: RANGE,
+        summary: "Returns the members in a lexicographical range.",
+        handler: range::zrangebylex,
+        ..ZSET
+    },
+    Command {
+        name: "zrevrangebylex",
+        arity: -4,
+        flags: READ,
+        keys: READ_KEY,
+        since: "2.8.9",
+        complexity: RANGE,
+        summary: "Returns the members in a lexicographical range, from the last to the first.",
+        handler: range::zrevrangebylex,
         ..ZSET
     },
     Command {
@@ -168,7 +218,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         since: "2.0.0",
         complexity: "O(log N)",
-        summary: "Counts the members of a range of scores.",
+        summary: "Counts the members in a range of scores.",
         handler: range::zcount,
         ..ZSET
     },
@@ -179,8 +229,107 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         since: "2.8.9",
         complexity: "O(log N)",
-        summary: "Counts the members of a lexicographic range.",
+        summary: "Counts the members in a lexicographical range.",
         handler: range::zlexcount,
+        ..ZSET
+    },
+    Command {
+        name: "zremrangebyrank",
+        arity: 4,
+        flags: SHRINK,
+        keys: DELETE_KEY,
+        since: "2.0.0",
+        complexity: REMOVE,
+        summary: "Removes the members in a range of ranks.",
+        handler: range::zremrangebyrank,
+        ..ZSET
+    },
+    Command {
+        name: "zremrangebyscore",
+        arity: 4,
+        flags: SHRINK,
+        keys: DELETE_KEY,
+        since: "1.2.0",
+        complexity: REMOVE,
+        summary: "Removes the members in a range of scores.",
+        handler: range::zremrangebyscore,
+        ..ZSET
+    },
+    Command {
+        name: "zremrangebylex",
+        arity: 4,
+        flags: SHRINK,
+        keys: DELETE_KEY,
+        since: "2.8.9",
+        complexity: REMOVE,
+        summary: "Removes the members in a lexicographical range.",
+        handler: range::zremrangebylex,
+        ..ZSET
+    },
+    Command {
+        name: "zpopmin",
+        arity: -2,
+        flags: SHRINK_FAST,
+        keys: POP_KEY,
+        since: "5.0.0",
+        complexity: "O(M log N), M members",
+        summary: "Removes and returns the members of the least scores.",
+        handler: pop::zpopmin,
+        ..ZSET
+    },
+    Command {
+        name: "zpopmax",
+        arity: -2,
+        flags: SHRINK_FAST,
+        keys: POP_KEY,
+        since: "5.0.0",
+        complexity: "O(M log N), M members",
+        summary: "Removes and returns the members of the greatest scores.",
+        handler: pop::zpopmax,
+        ..ZSET
+    },
+    Command {
+        name: "zmpop",
+        arity: -4,
+        flags: SHRINK.union(Flags::MOVABLEKEYS),
+        keys: &[KeySpec::numkeys(1, POP)],
+        since: "7.0.0",
+        complexity: "O(K + M log N), K keys, M members",
+        summary: "Removes and returns members of the first sorted set that isn't empty.",
+        handler: pop::zmpop,
+        ..ZSET
+    },
+    Command {
+        name: "bzpopmin",
+        arity: -3,
+        flags: BLOCK.union(Flags::NOSCRIPT).union(Flags::FAST),
+        keys: BLOCK_KEYS,
+        since: "5.0.0",
+        complexity: "O(log N)",
+        summary: "Removes and returns the member of the least score, and waits for one.",
+        handler: pop::bzpopmin,
+        ..ZSET
+    },
+    Command {
+        name: "bzpopmax",
+        arity: -3,
+        flags: BLOCK.union(Flags::NOSCRIPT).union(Flags::FAST),
+        keys: BLOCK_KEYS,
+        since: "5.0.0",
+        complexity: "O(log N)",
+        summary: "Removes and returns the member of the greatest score, and waits for one.",
+        handler: pop::bzpopmax,
+        ..ZSET
+    },
+    Command {
+        name: "bzmpop",
+        arity: -5,
+        flags: BLOCK.union(Flags::MOVABLEKEYS),
+        keys: &[KeySpec::numkeys(2, POP)],
+        since: "7.0.0",
+        complexity: "O(K + M log N), K keys, M members",
+        summary: "Removes and returns members of a sorted set, and waits for some.",
+        handler: pop::bzmpop,
         ..ZSET
     },
     Command {
@@ -189,209 +338,21 @@ pub const COMMANDS: &[Command] = &[
         flags: READ,
         keys: READ_KEY,
         since: "6.2.0",
-        complexity: "O(M log N), M members returned",
-        summary: "Returns random members.",
+        complexity: "O(N), N members returned",
+        summary: "Returns random members of a sorted set.",
         tips: &["nondeterministic_output"],
-        handler: read::zrandmember,
-        ..ZSET
-    },
-    Command {
-        name: "zscan",
-        arity: -3,
-        flags: READ,
-        keys: READ_KEY,
-        since: "2.8.0",
-        complexity: "O(1) for each call, O(N) for all N members",
-        summary: "Iterates over members and scores.",
-        tips: &["nondeterministic_output"],
-        handler: read::zscan,
-        ..ZSET
-    },
-    Command {
-        name: "zrange",
-        arity: -4,
-        flags: READ,
-        keys: READ_KEY,
-        since: "1.2.0",
-        complexity: "O(log N + M), M members returned",
-        summary: "Returns the members of a range of ranks, scores or names.",
-        handler: range::zrange,
-        ..ZSET
-    },
-    Command {
-        name: "zrangestore",
-        arity: -5,
-        flags: GROW,
-        keys: STORE_RANGE,
-        since: "6.2.0",
-        complexity: "O(log N + M), M members stored",
-        summary: "Stores the members of a range at a key.",
-        handler: range::zrangestore,
-        ..ZSET
-    },
-    Command {
-        name: "zrevrange",
-        arity: -4,
-        flags: READ,
-        keys: READ_KEY,
-        since: "1.2.0",
-        complexity: "O(log N + M), M members returned",
-        summary: "Returns the members of a range of ranks, highest score first.",
-        handler: range::zrevrange,
-        ..ZSET
-    },
-    Command {
-        name: "zrangebyscore",
-        arity: -4,
-        flags: READ,
-        keys: READ_KEY,
-        since: "1.0.5",
-        complexity: "O(log N + M), M members returned",
-        summary: "Returns the members of a range of scores.",
-        handler: range::zrangebyscore,
-        ..ZSET
-    },
-    Command {
-        name: "zrevrangebyscore",
-        arity: -4,
-        flags: READ,
-        keys: READ_KEY,
-        since: "2.2.0",
-        complexity: "O(log N + M), M members returned",
-        summary: "Returns the members of a range of scores, highest first.",
-        handler: range::zrevrangebyscore,
-        ..ZSET
-    },
-    Command {
-        name: "zrangebylex",
-        arity: -4,
-        flags: READ,
-        keys: READ_KEY,
-        since: "2.8.9",
-        complexity: "O(log N + M), M members returned",
-        summary: "Returns the members of a lexicographic range.",
-        handler: range::zrangebylex,
-        ..ZSET
-    },
-    Command {
-        name: "zrevrangebylex",
-        arity: -4,
-        flags: READ,
-        keys: READ_KEY,
-        since: "2.8.9",
-        complexity: "O(log N + M), M members returned",
-        summary: "Returns the members of a lexicographic range, last first.",
-        handler: range::zrevrangebylex,
-        ..ZSET
-    },
-    Command {
-        name: "zpopmin",
-        arity: -2,
-        flags: WRITE_FAST,
-        keys: POP_KEY,
-        since: "5.0.0",
-        complexity: "O(M log N), M members removed",
-        summary: "Removes and returns the members of the lowest scores.",
-        handler: pop::zpop,
-        ..ZSET
-    },
-    Command {
-        name: "zpopmax",
-        arity: -2,
-        flags: WRITE_FAST,
-        keys: POP_KEY,
-        since: "5.0.0",
-        complexity: "O(M log N), M members removed",
-        summary: "Removes and returns the members of the highest scores.",
-        handler: pop::zpop,
-        ..ZSET
-    },
-    Command {
-        name: "bzpopmin",
-        arity: -3,
-        flags: BLOCK,
-        keys: BLOCK_KEYS,
-        since: "5.0.0",
-        complexity: "O(log N)",
-        summary: "Removes and returns the member of the lowest score, and waits for one.",
-        handler: pop::bzpop,
-        ..ZSET
-    },
-    Command {
-        name: "bzpopmax",
-        arity: -3,
-        flags: BLOCK,
-        keys: BLOCK_KEYS,
-        since: "5.0.0",
-        complexity: "O(log N)",
-        summary: "Removes and returns the member of the highest score, and waits for one.",
-        handler: pop::bzpop,
-        ..ZSET
-    },
-    Command {
-        name: "zmpop",
-        arity: -4,
-        flags: WRITE.union(Flags::MOVABLEKEYS),
-        keys: MPOP_KEYS,
-        since: "7.0.0",
-        complexity: "O(K) + O(M log N), K keys, M members removed",
-        summary: "Removes and returns members of the first sorted set that isn't empty.",
-        handler: pop::zmpop,
-        ..ZSET
-    },
-    Command {
-        name: "bzmpop",
-        arity: -5,
-        flags: WRITE.union(Flags::BLOCKING).union(Flags::MOVABLEKEYS),
-        keys: BMPOP_KEYS,
-        since: "7.0.0",
-        complexity: "O(K) + O(M log N), K keys, M members removed",
-        summary: "Removes and returns members of a sorted set, and waits for some.",
-        handler: pop::bzmpop,
+        handler: pop::zrandmember,
         ..ZSET
     },
     Command {
         name: "zunion",
         arity: -3,
-        flags: READ_MOVABLE,
-        keys: NUM_KEYS,
+        flags: READ.union(Flags::MOVABLEKEYS),
+        keys: READ_NUMKEYS,
         since: "6.2.0",
-        complexity: "O(N) + O(M log M), N members in, M out",
+        complexity: "O(N) + O(M log M), N members in all, M in the result",
         summary: "Returns the union of sorted sets.",
-        handler: combine::zunion,
-        ..ZSET
-    },
-    Command {
-        name: "zinter",
-        arity: -3,
-        flags: READ_MOVABLE,
-        keys: NUM_KEYS,
-        since: "6.2.0",
-        complexity: "O(N K) + O(M log M), N members of the smallest of K sets, M out",
-        summary: "Returns the intersection of sorted sets.",
-        handler: combine::zinter,
-        ..ZSET
-    },
-    Command {
-        name: "zdiff",
-        arity: -3,
-        flags: READ_MOVABLE,
-        keys: NUM_KEYS,
-        since: "6.2.0",
-        complexity: "O(L + (N-K) log N), L members in, N in the first set, K out",
-        summary: "Returns the first sorted set without the others' members.",
-        handler: combine::zdiff,
-        ..ZSET
-    },
-    Command {
-        name: "zintercard",
-        arity: -3,
-        flags: READ_MOVABLE,
-        keys: NUM_KEYS,
-        since: "7.0.0",
-        complexity: "O(N K), N members of the smallest of K sets",
-        summary: "Returns the number of members of an intersection.",
-        handler: combine::zintercard,
+        handler: algebra::zunion,
         ..ZSET
     },
     Command {
@@ -400,9 +361,20 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW.union(Flags::MOVABLEKEYS),
         keys: STORE_KEYS,
         since: "2.0.0",
-        complexity: "O(N) + O(M log M), N members in, M out",
-        summary: "Stores the union of sorted sets at a key.",
-        handler: combine::zunionstore,
+        complexity: "O(N) + O(M log M), N members in all, M in the result",
+        summary: "Stores the union of sorted sets.",
+        handler: algebra::zunionstore,
+        ..ZSET
+    },
+    Command {
+        name: "zinter",
+        arity: -3,
+        flags: READ.union(Flags::MOVABLEKEYS),
+        keys: READ_NUMKEYS,
+        since: "6.2.0",
+        complexity: "O(N K) + O(M log M), N members in the smallest of K, M in the result",
+        summary: "Returns the intersection of sorted sets.",
+        handler: algebra::zinter,
         ..ZSET
     },
     Command {
@@ -411,9 +383,31 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW.union(Flags::MOVABLEKEYS),
         keys: STORE_KEYS,
         since: "2.0.0",
-        complexity: "O(N K) + O(M log M), N members of the smallest of K sets, M out",
-        summary: "Stores the intersection of sorted sets at a key.",
-        handler: combine::zinterstore,
+        complexity: "O(N K) + O(M log M), N members in the smallest of K, M in the result",
+        summary: "Stores the intersection of sorted sets.",
+        handler: algebra::zinterstore,
+        ..ZSET
+    },
+    Command {
+        name: "zintercard",
+        arity: -3,
+        flags: READ.union(Flags::MOVABLEKEYS),
+        keys: READ_NUMKEYS,
+        since: "7.0.0",
+        complexity: "O(N K), N members in the smallest of K",
+        summary: "Counts the members of the intersection of sorted sets.",
+        handler: algebra::zintercard,
+        ..ZSET
+    },
+    Command {
+        name: "zdiff",
+        arity: -3,
+        flags: READ.union(Flags::MOVABLEKEYS),
+        keys: READ_NUMKEYS,
+        since: "6.2.0",
+        complexity: "O(N K), N members in the first of K",
+        summary: "Returns the difference of sorted sets.",
+        handler: algebra::zdiff,
         ..ZSET
     },
     Command {
@@ -422,31 +416,55 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW.union(Flags::MOVABLEKEYS),
         keys: STORE_KEYS,
         since: "6.2.0",
-        complexity: "O(L + (N-K) log N), L members in, N in the first set, K out",
-        summary: "Stores the first sorted set without the others' members at a key.",
-        handler: combine::zdiffstore,
+        complexity: "O(N K), N members in the first of K",
+        summary: "Stores the difference of sorted sets.",
+        handler: algebra::zdiffstore,
         ..ZSET
     },
 ];
 
-/// A score argument: a double that is a number.
-fn parse_score(arg: &[u8]) -> Result<f64, Error> {
-    num::parse_f64(arg).ok_or(Error::NotFloat)
+/// How members are replied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Without scores.
+    Members,
+    /// Members and scores in turn.
+    Flat,
+    /// An array of member and score for each.
+    Nested,
 }
 
-/// Writes a member and its score, as pairs are replied: nested in RESP3.
-fn reply_pair(out: &mut Reply, member: &[u8], score: Option<f64>) {
-    if score.is_some() && out.resp3() {
+impl Shape {
+    /// The shape of a reply with or without scores: RESP3 nests pairs.
+    fn new(with_scores: bool, out: &Reply) -> Self {
+        match with_scores {
+            false => Self::Members,
+            true if out.resp3() => Self::Nested,
+            true => Self::Flat,
+        }
+    }
+
+    /// Writes the header of a reply of `len` members.
+    fn header(self, out: &mut Reply, len: usize) {
+        out.array(if self == Self::Flat { len.saturating_mul(2) } else { len });
+    }
+}
+
+fn reply_member(out: &mut Reply, member: &[u8], score: f64, shape: Shape) {
+    if shape == Shape::Nested {
         out.array(2);
     }
     out.bulk(member);
-    if let Some(score) = score {
+    if shape != Shape::Members {
         out.double(score);
     }
 }
 
-/// The header of `count` members, with their scores or without.
-fn reply_header(out: &mut Reply, count: usize, scores: bool) {
-    let flat = scores && !out.resp3();
-    out.array(if flat { count * 2 } else { count });
+/// Replies the members of these ranks, from the last on if `reverse`.
+fn reply_range(out: &mut Reply, zset: &ZSet, ranks: Range<usize>, reverse: bool, shape: Shape) {
+    shape.header(out, ranks.len());
+    zset.walk(ranks, reverse, |member, score| {
+        reply_member(out, member, score, shape);
+        true
+    });
 }

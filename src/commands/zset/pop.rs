@@ -1,157 +1,191 @@
-//! Removing the members of the lowest or highest scores, and waiting for them.
+//! Popping the members of least or greatest score, also waiting for them; and random members.
 
+use super::{Shape, reply_member, reply_range};
+use crate::commands::mpop::MultiPop;
+use crate::commands::random_count;
 use crate::config::NotifyFlags;
-use crate::resp::{Args, Error};
+use crate::resp::{Args, Error, Reply};
 use crate::server::blocked::TimeoutReply;
 use crate::server::ctx::Ctx;
 use crate::util::num;
 use crate::value::Type;
 use crate::value::zset::ZSet;
 
-/// How popped members are replied.
+/// The end that members are popped from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    /// ZPOPMIN: members and scores in one array, nested pairs in RESP3 if a count was given.
-    Flat { nested: bool },
-    /// BZPOPMIN: the key, the member and the score in one array.
-    WithKey,
-    /// ZMPOP: the key, and an array of pairs.
-    Pairs,
+enum End {
+    Min,
+    Max,
 }
 
-/// Pops up to `count` members and replies them; says whether there was a sorted set.
-fn pop(
-    ctx: &mut Ctx<'_>,
-    key: &[u8],
-    max: bool,
+impl End {
+    fn parse(arg: &[u8]) -> Result<Self, Error> {
+        match () {
+            () if arg.eq_ignore_ascii_case(b"min") => Ok(Self::Min),
+            () if arg.eq_ignore_ascii_case(b"max") => Ok(Self::Max),
+            () => Err(Error::Syntax),
+        }
+    }
+
+    fn event(self) -> &'static str {
+        match self {
+            Self::Min => "zpopmin",
+            Self::Max => "zpopmax",
+        }
+    }
+}
+
+/// Removes up to `count` members from an end and replies them, with a header if `header`; returns
+/// how many they were.
+fn pop_members(
+    zset: &mut ZSet,
+    end: End,
     count: usize,
+    out: &mut Reply,
     shape: Shape,
-) -> Result<bool, Error> {
-    let (zset, out) = ctx.write::<ZSet>(key)?;
-    let Some(zset) = zset else { return Ok(false) };
+    header: bool,
+) -> usize {
     let len = zset.len();
     let count = count.min(len);
-    let ranks = if max { len - count..len } else { 0..count };
-    match shape {
-        Shape::Flat { nested: true } if out.resp3() => out.array(count),
-        Shape::Flat { .. } => out.array(count * 2),
-        Shape::WithKey => {
-            out.array(3);
-            out.bulk(key);
-        }
-        Shape::Pairs => {
-            out.array(2);
-            out.bulk(key);
-            out.array(count);
-        }
+    let ranks = match end {
+        End::Min => 0..count,
+        End::Max => len - count..len,
+    };
+    match header {
+        true => reply_range(out, zset, ranks.clone(), end == End::Max, shape),
+        false => zset.walk(ranks.clone(), end == End::Max, |member, score| {
+            reply_member(out, member, score, shape);
+            true
+        }),
     }
-    let pairs = shape == Shape::Pairs || shape == Shape::Flat { nested: true } && out.resp3();
-    zset.walk(ranks.clone(), max, |member, score| {
-        if pairs {
-            out.array(2);
-        }
-        out.bulk(member);
-        out.double(score);
-        true
-    });
-    zset.remove_ranks(ranks);
-    if count > 0 {
-        ctx.modified(NotifyFlags::ZSET, if max { "zpopmax" } else { "zpopmin" }, key);
-        ctx.drop_if_empty(key);
-    }
-    Ok(true)
+    zset.remove_ranks(ranks)
 }
 
-fn pops_max(ctx: &Ctx<'_>) -> bool {
-    ctx.command_name().ends_with("max")
+/// Announces that members left a sorted set, and deletes it if none is left.
+fn popped(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) {
+    ctx.modified_by(count, NotifyFlags::ZSET, end.event(), key);
+    ctx.drop_if_empty(key);
 }
 
-/// ZPOPMIN and ZPOPMAX.
-pub(super) fn zpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+pub fn zpopmin(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    pop(ctx, args, End::Min)
+}
+
+pub fn zpopmax(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    pop(ctx, args, End::Max)
+}
+
+fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), Error> {
     if args.len() > 3 {
         return Err(Error::Syntax);
     }
     let count = match args.get(2) {
-        None => 1,
+        None => None,
         Some(count) => {
-            let count = num::parse_i64(count).ok_or(Error::NotPositive)?;
-            usize::try_from(count).map_err(|_| Error::NotPositive)?
+            let count = num::parse_i64(count).and_then(|count| usize::try_from(count).ok());
+            Some(count.ok_or(Error::NotPositive)?)
         }
     };
-    let shape = Shape::Flat { nested: args.len() == 3 };
-    let max = pops_max(ctx);
-    if !pop(ctx, args.at(1), max, count, shape)? {
-        ctx.out.array(0);
-    }
+    let key = args.at(1);
+    let (zset, out) = ctx.write::<ZSet>(key)?;
+    let Some(zset) = zset.filter(|_| count != Some(0)) else {
+        out.array(0);
+        return Ok(());
+    };
+    // RESP3 nests each pair in an array of its own, if there may be several.
+    let shape = if count.is_some() { Shape::new(true, out) } else { Shape::Flat };
+    let removed = pop_members(zset, end, count.unwrap_or(1), out, shape, true);
+    popped(ctx, key, end, removed);
     Ok(())
 }
 
-/// BZPOPMIN and BZPOPMAX.
-pub(super) fn bzpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+pub fn bzpopmin(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    block_pop(ctx, args, End::Min)
+}
+
+pub fn bzpopmax(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    block_pop(ctx, args, End::Max)
+}
+
+fn block_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), Error> {
     let last = args.len() - 1;
     let timeout_ms = Ctx::parse_timeout(args.at(last))?;
-    let (keys, max) = (args.range(1, last), pops_max(ctx));
+    let keys = args.range(1, last);
     for key in keys.iter() {
-        if pop(ctx, key, max, 1, Shape::WithKey)? {
+        let (zset, out) = ctx.write::<ZSet>(key)?;
+        if let Some(zset) = zset {
+            out.array(3);
+            out.bulk(key);
+            let removed = pop_members(zset, end, 1, out, Shape::Flat, false);
+            popped(ctx, key, end, removed);
             return Ok(());
         }
     }
     ctx.block(args, keys.iter(), Type::ZSet, timeout_ms, TimeoutReply::NullArray)
 }
 
-/// The arguments of ZMPOP from the number of keys on.
-struct MultiPop<'a> {
-    keys: Args<'a>,
-    max: bool,
-    count: usize,
+/// Pops from the first sorted set that isn't empty; says whether there was one.
+fn pop_first(ctx: &mut Ctx<'_>, pop: &MultiPop<'_, End>) -> Result<bool, Error> {
+    for key in pop.keys.iter() {
+        let (zset, out) = ctx.write::<ZSet>(key)?;
+        if let Some(zset) = zset {
+            out.array(2);
+            out.bulk(key);
+            let removed = pop_members(zset, pop.end, pop.count, out, Shape::Nested, true);
+            popped(ctx, key, pop.end, removed);
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-impl<'a> MultiPop<'a> {
-    fn parse(args: Args<'a>, at: usize) -> Result<Self, Error> {
-        let numkeys = num::parse_i64(args.at(at)).filter(|&n| n > 0);
-        let numkeys = usize::try_from(numkeys.ok_or(Error::NumKeysPositive)?).unwrap_or(usize::MAX);
-        let where_at = numkeys.checked_add(at + 1).ok_or(Error::Syntax)?;
-        let max = match () {
-            () if args.is(where_at, "min") => false,
-            () if args.is(where_at, "max") => true,
-            () => return Err(Error::Syntax),
-        };
-        let mut count = None;
-        let mut i = where_at + 1;
-        while i < args.len() {
-            if !args.is(i, "count") || count.is_some() || i + 1 >= args.len() {
-                return Err(Error::Syntax);
-            }
-            let value = num::parse_i64(args.at(i + 1)).filter(|&n| n > 0);
-            count = Some(value.ok_or(Error::CountPositive)?);
-            i += 2;
-        }
-        let count = usize::try_from(count.unwrap_or(1)).unwrap_or(usize::MAX);
-        Ok(Self { keys: args.range(at + 1, where_at), max, count })
-    }
-
-    fn run(&self, ctx: &mut Ctx<'_>) -> Result<bool, Error> {
-        for key in self.keys.iter() {
-            if pop(ctx, key, self.max, self.count, Shape::Pairs)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
-pub(super) fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    if !MultiPop::parse(args, 1)?.run(ctx)? {
+pub fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if !pop_first(ctx, &MultiPop::parse(args, 1, End::parse)?)? {
         ctx.out.null_array();
     }
     Ok(())
 }
 
-pub(super) fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+pub fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let pop = MultiPop::parse(args, 2, End::parse)?;
     let timeout_ms = Ctx::parse_timeout(args.at(1))?;
-    let pop = MultiPop::parse(args, 2)?;
-    if pop.run(ctx)? {
+    if pop_first(ctx, &pop)? {
         return Ok(());
     }
     ctx.block(args, pop.keys.iter(), Type::ZSet, timeout_ms, TimeoutReply::NullArray)
+}
+
+pub fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let mut rng = ctx.srv.rng.fork();
+    if args.len() == 2 {
+        match ctx.read::<ZSet>(args.at(1))? {
+            (Some(zset), out) => zset.random(&mut rng, |member, _| out.bulk(member)),
+            (None, out) => out.null(),
+        }
+        return Ok(());
+    }
+    let (count, with_scores) = random_count(args, "withscores")?;
+    let cap = ctx.output_cap();
+    let (zset, out) = ctx.read::<ZSet>(args.at(1))?;
+    let Some(zset) = zset else {
+        out.array(0);
+        return Ok(());
+    };
+    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    let wanted = if count < 0 { wanted } else { wanted.min(zset.len()) };
+    let shape = Shape::new(with_scores, out);
+    shape.header(out, wanted);
+    if count >= 0 {
+        zset.random_distinct(wanted, &mut rng, |member, score| {
+            reply_member(out, member, score, shape);
+        });
+        return Ok(());
+    }
+    for _ in 0..wanted {
+        if out.len() > cap {
+            break;
+        }
+        zset.random(&mut rng, |member, score| reply_member(out, member, score, shape));
+    }
+    Ok(())
 }
