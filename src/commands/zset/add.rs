@@ -51,7 +51,7 @@ impl AddOptions {
         if self.nx && self.xx {
             return Err(Error::ZaddNxXx);
         }
-        if self.gt && self.nx || self.lt && self.nx || self.gt && self.lt {
+        if self.nx && (self.gt || self.lt) || self.gt && self.lt {
             return Err(Error::ZaddGtLtNx);
         }
         if self.incr && members > 1 {
@@ -87,7 +87,7 @@ struct Added {
 pub fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (options, at) = AddOptions::parse(args);
     let pairs = args.from(at);
-    if pairs.len() == 0 || pairs.len() % 2 != 0 {
+    if pairs.len() == 0 || !pairs.len().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     options.check(pairs.len() / 2)?;
