@@ -220,7 +220,8 @@ impl Call {
         let Some((smallest, others)) = self.operands.split_first() else { return };
         smallest.members.walk(|member, score| {
             let scores = others.iter().try_fold(smallest.weigh(score), |sum, other| {
-                let score = other.weigh(other.members.score(member)?);
+                // What is no number cancels the sum here, as in Redis, where a union drops it.
+                let score = other.weight * other.members.score(member)?;
                 Some(self.aggregate.join(sum, score))
             });
             scores.is_none_or(|score| emit(member, score))
