@@ -291,6 +291,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "activerehashing",
+        support: Support::Idle("incremental rehashing (tables never rehash)"),
         kind: flag!(activerehashing),
         doc: "Spend idle time on growing tables.",
         ..ADVANCED
@@ -309,6 +310,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "dynamic-hz",
+        support: Support::Idle("dynamic hz"),
         kind: flag!(dynamic_hz),
         doc: "Raise hz while many clients are connected.",
         ..ADVANCED

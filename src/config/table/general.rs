@@ -31,6 +31,7 @@ const CLIENTS: Directive = Directive { section: Section::Clients, ..ROW };
 pub static ROWS: &[Directive] = &[
     Directive {
         name: "daemonize",
+        support: Support::Off("daemonizing"),
         kind: flag!(daemonize),
         mutability: Mutability::Startup,
         doc: "Run in the background, detached from the terminal.",
@@ -38,6 +39,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "supervised",
+        support: Support::Off("supervision"),
         kind: word!(supervised, Supervised),
         mutability: Mutability::Startup,
         doc: "Service manager to tell about readiness: \"upstart\", \"systemd\", \"auto\" \
@@ -70,6 +72,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "syslog-enabled",
+        support: Support::Off("syslog"),
         kind: flag!(syslog_enabled),
         mutability: Mutability::Startup,
         doc: "Log to the system logger too.",
@@ -105,6 +108,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "set-proc-title",
+        support: Support::Idle("process titles"),
         kind: flag!(set_proc_title),
         mutability: Mutability::Startup,
         doc: "Change the process title as shown by ps and top.",
@@ -112,6 +116,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "proc-title-template",
+        support: Support::Idle("process titles"),
         kind: text!(proc_title_template, check_title),
         doc: "The process title. Known are {title}, {listen-addr}, {server-mode}, {port}, \
               {tls-port}, {unixsocket} and {config-file}.",
@@ -119,6 +124,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "locale-collate",
+        support: Support::Idle("collation"),
         kind: text!(locale_collate),
         doc: "Locale by which SORT ALPHA compares; empty takes it from the environment.",
         example: "C",
@@ -133,6 +139,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "shutdown-on-sigint",
+        support: Support::Idle("persistence"),
         kind: special::ON_SIGINT,
         doc: "What SIGINT does: \"default\", or any of \"save\" or \"nosave\", \"now\", \
               \"force\".",
@@ -140,6 +147,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "shutdown-on-sigterm",
+        support: Support::Idle("persistence"),
         kind: special::ON_SIGTERM,
         doc: "What SIGTERM does, as shutdown-on-sigint.",
         ..GENERAL
@@ -270,6 +278,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "acllog-max-len",
+        support: Support::Idle("ACL users"),
         kind: int!(acllog_max_len, 0, i64::MAX),
         doc: "Refusals that ACL LOG remembers.",
         ..SECURITY
@@ -310,6 +319,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "maxmemory-clients",
+        support: Support::Idle("client eviction"),
         kind: special::MAXMEMORY_CLIENTS,
         doc: "Most memory for all clients together, in bytes or in percent of maxmemory; \
               beyond it the largest clients are closed. 0 is no limit.",
@@ -317,6 +327,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "tracking-table-max-keys",
+        support: Support::Idle("tracking"),
         kind: int!(tracking_table_max_keys, 0, i64::MAX),
         doc: "Keys that are remembered for client-side caching; 0 is no limit.",
         ..CLIENTS

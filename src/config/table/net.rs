@@ -21,6 +21,7 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "bind-source-addr",
+        support: Support::Idle("replication"),
         kind: text!(bind_source_addr),
         doc: "Address that outgoing connections come from.",
         example: "10.0.0.1",
