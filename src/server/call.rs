@@ -9,6 +9,7 @@ use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef, Queued};
 use crate::server::command::{Command, CommandId, NotFound};
 use crate::server::ctx::{Caller, Ctx};
+use crate::server::propagate::Targets;
 use crate::server::redact;
 use crate::spec::Flags;
 use crate::stats::latency::Sample;
@@ -206,11 +207,20 @@ impl Server {
         let ran_in = db;
         // The laps of the commands that a script or EXEC calls are part of its own time.
         let started_ns = self.lap_ns;
+        let dirty = self.dirty;
         self.depth += 1;
-        let mut ctx = Ctx { srv: self, out, client: id, db, command, caller, blocks: false };
+        let mut ctx =
+            Ctx { srv: self, out, client: id, db, command, caller, blocks: false, told: false };
         let result = (row.handler)(&mut ctx, args);
-        let Ctx { mut out, blocks, db, .. } = ctx;
+        let Ctx { mut out, blocks, db, told, .. } = ctx;
         self.depth -= 1;
+        if !told && self.dirty != dirty && flags.contains(Flags::WRITE) {
+            self.propagation.add(ran_in, Targets::all(), args.iter());
+        }
+        if self.depth == 0 {
+            // What expired under a SCAN's hands has nothing to do with what else did.
+            self.propagation.finish(!flags.contains(Flags::TOUCHES_ARBITRARY_KEYS));
+        }
         let elapsed_ns = self.end_lap(started_ns);
         if monitored && !flags.contains(Flags::SKIP_MONITOR) {
             self.feed_monitors(id, command, ran_in, caller, args);

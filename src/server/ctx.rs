@@ -13,6 +13,7 @@ use crate::server::Server;
 use crate::server::blocked::{Blocked, TimeoutReply};
 use crate::server::client::{Client, ClientRef};
 use crate::server::command::CommandId;
+use crate::server::propagate::Targets;
 use crate::value::{Collection, Type};
 
 /// On whose behalf a command is executed.
@@ -44,6 +45,8 @@ pub struct Ctx<'a> {
     pub caller: Caller,
     /// Whether the handler asked to wait; see [`Ctx::block`].
     pub(in crate::server) blocks: bool,
+    /// Whether what it changed was told by the handler; else the command is told as it was called.
+    pub(in crate::server) told: bool,
 }
 
 impl Ctx<'_> {
@@ -276,6 +279,28 @@ impl Ctx<'_> {
     #[inline]
     pub fn signal_ready(&mut self, key: &[u8]) {
         self.srv.blocked.signal(self.db, key);
+    }
+
+    // ---- propagation ------------------------------------------------------------------------
+
+    /// Tells the AOF and replicas of a change by this command instead of the one called: for what
+    /// isn't the same when it is executed again (random choice, relative time, floating point).
+    /// Several calls add up, in their order. Does nothing while nobody listens.
+    #[inline]
+    pub fn propagate_as(&mut self, words: &[&[u8]]) {
+        self.told = true;
+        self.srv.propagate(self.db, words);
+    }
+
+    /// As [`propagate_as`](Self::propagate_as), for any number of words.
+    pub fn propagate_words<'w>(&mut self, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+        self.told = true;
+        self.srv.propagation.add(self.db, Targets::all(), words);
+    }
+
+    /// Keeps the command from being told: it changed nothing that its effects don't tell.
+    pub fn propagate_nothing(&mut self) {
+        self.told = true;
     }
 
     // ---- waiting ----------------------------------------------------------------------------

@@ -28,9 +28,10 @@ impl Server {
     pub fn expire(&mut self, db: usize, key: &[u8]) {
         if self.delete(db, key) {
             self.counters.expired += 1;
-            self.dirty += 1;
             self.touch_watched(db, key);
             self.notify(NotifyFlags::EXPIRED, "expired", db, key);
+            let word: &[u8] = if self.config.lazyfree_lazy_expire { b"UNLINK" } else { b"DEL" };
+            self.propagate_alone(db, &[word, key]);
         }
     }
 

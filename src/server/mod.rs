@@ -18,6 +18,7 @@ pub mod memory;
 pub mod monitor;
 pub mod network;
 pub mod pause;
+pub mod propagate;
 pub mod pubsub;
 pub mod redact;
 pub mod scripting;
@@ -42,6 +43,7 @@ use eviction::{AccessClock, Eviction};
 use lazyfree::LazyFree;
 use network::Network;
 use pause::Pause;
+use propagate::Propagation;
 use pubsub::PubSub;
 use scripting::Scripting;
 use watch::WatchedKeys;
@@ -99,6 +101,8 @@ pub struct Server {
     pub startup_memory: u64,
     /// Modifications since the last save.
     pub dirty: u64,
+    /// Effects on their way to the append only file and to replicas.
+    pub propagation: Propagation,
     /// Memory in use, as last read, and when, in Unix milliseconds.
     used_memory: (u64, i64),
     /// Whether due keys are deleted by the cron (`DEBUG SET-ACTIVE-EXPIRE`).
@@ -175,6 +179,7 @@ impl Server {
             run_id: seed::random_hex(40),
             startup_memory: process::allocator().allocated,
             dirty: 0,
+            propagation: Propagation::default(),
             used_memory: (0, 0),
             active_expire: true,
             pause: None,
