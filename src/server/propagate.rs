@@ -180,7 +180,7 @@ impl Server {
 mod tests {
     use super::*;
 
-    fn words<'a>(text: &'a str) -> impl ExactSizeIterator<Item = &'a [u8]> {
+    fn words(text: &str) -> impl ExactSizeIterator<Item = &[u8]> {
         text.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter()
     }
 
