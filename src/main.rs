@@ -10,6 +10,7 @@ use rhubarb::options::{self, Invocation};
 use rhubarb::server::network::NoNetwork;
 use rhubarb::server::{Parts, REDIS_VERSION, RHUBARB_VERSION};
 use rhubarb::util::clock::{Clock, SystemClock};
+use rhubarb::util::file::OsDisk;
 use rhubarb::util::log::{Level, Log};
 use rhubarb::{commands, net};
 
@@ -55,6 +56,7 @@ fn serve(mut config: Config, file: Option<PathBuf>) -> io::Result<i32> {
         config,
         commands: commands::table(),
         clock,
+        disk: Arc::new(OsDisk),
         log,
         network: Box::new(NoNetwork),
         config_file: file,

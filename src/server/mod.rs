@@ -31,6 +31,7 @@ use crate::keyspace::Db;
 use crate::resp::Proto;
 use crate::stats::{Counters, Latency, RateSampler, SlowLog};
 use crate::util::clock::Clock;
+use crate::util::file::Disk;
 use crate::util::log::Log;
 use crate::util::process;
 use crate::util::seed;
@@ -91,6 +92,8 @@ pub struct Server {
     pub log: Log,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Where data is kept.
+    pub disk: Arc<dyn Disk>,
     /// The time that commands see, in Unix milliseconds.
     pub now_ms: i64,
     /// When the server started, in Unix milliseconds.
@@ -140,6 +143,8 @@ pub struct Parts {
     pub commands: Table,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Where data is kept.
+    pub disk: Arc<dyn Disk>,
     /// The log.
     pub log: Log,
     /// What the network layer offers.
@@ -151,7 +156,7 @@ pub struct Parts {
 impl Server {
     /// A server with empty databases.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, mut commands, clock, log, network, config_file } = parts;
+        let Parts { config, mut commands, clock, disk, log, network, config_file } = parts;
         for (from, to) in &config.renamed_commands {
             commands.rename(from, to);
         }
@@ -176,6 +181,7 @@ impl Server {
             now_ms,
             started_ms: now_ms,
             clock,
+            disk,
             run_id: seed::random_hex(40),
             startup_memory: process::allocator().allocated,
             dirty: 0,

@@ -1,6 +1,7 @@
 //! Small tools that every layer may use, and that use nothing of the crate.
 
 pub mod clock;
+pub mod file;
 pub mod glob;
 pub mod log;
 pub mod long_double;

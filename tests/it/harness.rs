@@ -9,6 +9,7 @@ use rhubarb::server::client::{ClientRef, Origin};
 use rhubarb::server::network::NoNetwork;
 use rhubarb::server::{Parts, Server};
 use rhubarb::util::clock::{Clock, ManualClock};
+use rhubarb::util::file::sim::SimDisk;
 use rhubarb::util::log::{Level, Log};
 
 /// Where the clock stands at first, in Unix milliseconds.
@@ -25,7 +26,10 @@ impl Harness {
         Self::with(Config::default())
     }
 
-    pub fn with(config: Config) -> Self {
+    pub fn with(mut config: Config) -> Self {
+        let disk = SimDisk::new();
+        disk.put_dir("/data");
+        config.dir = b"/data".to_vec();
         let clock = Arc::new(ManualClock::at(START_MS));
         let shared: Arc<dyn Clock> = clock.clone();
         let server = Server::new(Parts {
@@ -33,6 +37,7 @@ impl Harness {
             commands: commands::table(),
             log: Log::stdout(Level::Nothing, Arc::clone(&shared)),
             clock: shared,
+            disk: Arc::new(disk),
             network: Box::new(NoNetwork),
             config_file: None,
         });
