@@ -1,5 +1,7 @@
 //! Expiry: setting, reading and removing deadlines.
 
+use smallvec::SmallVec;
+
 use crate::commands::READ_KEY;
 use crate::config::NotifyFlags;
 use crate::keyspace::Entry;
@@ -7,6 +9,7 @@ use crate::resp::{Args, Error};
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
 use crate::spec::{Category, Flags, Group, KeyFlags, KeySpec};
+use crate::util::num;
 
 const KEYSPACE: Command =
     Command { group: Group::Generic, categories: Category::KEYSPACE, ..Command::DEFAULT };
@@ -144,9 +147,14 @@ fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     if deadline <= ctx.now_ms() {
         ctx.delete(key);
         ctx.modified(NotifyFlags::GENERIC, "del", key);
+        ctx.propagate_deleted(key, ctx.srv.config.lazyfree_lazy_expire);
     } else {
         ctx.set_deadline(key, Some(deadline));
         ctx.modified(NotifyFlags::GENERIC, "expire", key);
+        let mut digits = num::IntBuf::new();
+        let words = [b"PEXPIREAT".as_slice(), key, num::fmt_i64(deadline, &mut digits)];
+        let words: SmallVec<[&[u8]; 4]> = words.into_iter().chain(args.from(3).iter()).collect();
+        ctx.propagate_words(words.into_iter());
     }
     ctx.out.int(1);
     Ok(())

@@ -334,6 +334,7 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     hash.set(field, &text, &limits);
     ctx.out.bulk(&text);
     ctx.modified(NotifyFlags::HASH, "hincrbyfloat", key);
+    ctx.propagate_as(&[b"HSET", key, field, &text]);
     Ok(())
 }
 

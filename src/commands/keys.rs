@@ -460,6 +460,8 @@ fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let wait = flush_waits(ctx, args)?;
     let keys = ctx.srv.flush(Some(ctx.db), wait);
     ctx.srv.dirty += keys;
+    // Told also if there was no key: what replays this may have some.
+    ctx.propagate_words(args.iter());
     ctx.out.ok();
     Ok(())
 }

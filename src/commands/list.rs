@@ -285,6 +285,11 @@ fn pop_event(end: End) -> &'static str {
     if end == End::Left { "lpop" } else { "rpop" }
 }
 
+/// The command that pops from an end and never waits.
+fn pop_name(end: End) -> &'static [u8] {
+    if end == End::Left { b"LPOP" } else { b"RPOP" }
+}
+
 fn push(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     push_elements(ctx, args.at(1), args)
 }
@@ -631,6 +636,10 @@ fn block_move(
     let timeout_ms = Ctx::parse_timeout(timeout)?;
     let source = args.at(1);
     if move_element(ctx, source, args.at(2), from, to)? {
+        // All arguments but the timeout, which is the last.
+        let words = args.range(1, args.len() - 1);
+        let name: &[u8] = if words.len() == 2 { b"RPOPLPUSH" } else { b"LMOVE" };
+        ctx.propagate_as(&[&[name], words.iter().collect::<Vec<_>>().as_slice()].concat());
         return Ok(());
     }
     // Unlike the timeout's reply, that of a caller who can't wait is a null, not a null array.
@@ -662,6 +671,7 @@ fn bpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
             out.bulk(key);
             list.pop(end, &limits, |element| reply_element(element, out));
             popped(ctx, key, end, 1);
+            ctx.propagate_as(&[pop_name(end), key]);
             return Ok(());
         }
     }
@@ -678,6 +688,7 @@ fn pop_first(ctx: &mut Ctx<'_>, pop: &MultiPop<'_, End>) -> Result<bool, Error> 
             out.bulk(key);
             let removed = pop_elements(list, pop.end, pop.count, out, &limits);
             popped(ctx, key, pop.end, removed);
+            ctx.propagate_number(&[pop_name(pop.end), key], removed as i64);
             return Ok(true);
         }
     }

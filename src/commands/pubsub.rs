@@ -4,6 +4,7 @@ use crate::resp::{Args, Error, Reply};
 use crate::server::client::ClientFlags;
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
+use crate::server::propagate::Targets;
 use crate::server::pubsub::Kind;
 use crate::spec::{Flags, Group, KeyFlags, KeySpec};
 use crate::util::glob::GlobPattern;
@@ -252,14 +253,21 @@ fn sunsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn publish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let receivers = ctx.srv.publish(args.at(1), args.at(2));
+    tell_replicas(ctx, args);
     ctx.out.len_int(receivers);
     Ok(())
 }
 
 fn spublish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let receivers = ctx.srv.publish_shard(args.at(1), args.at(2));
+    tell_replicas(ctx, args);
     ctx.out.len_int(receivers);
     Ok(())
+}
+
+/// Replicas have subscribers too; a file has none.
+fn tell_replicas(ctx: &mut Ctx<'_>, args: Args<'_>) {
+    ctx.srv.propagation.add(ctx.db, Targets::REPLICAS, args.iter());
 }
 
 fn list_channels(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result<(), Error> {

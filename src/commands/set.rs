@@ -317,20 +317,35 @@ fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         (None, _) => {}
     }
     let Some(set) = set.filter(|_| wanted > 0) else { return Ok(()) };
-    pop(set, wanted, &mut rng, |member| reply_element(member, out));
+    let whole = count.is_some() && wanted == set.len();
+    if whole {
+        set.iter().for_each(|member| reply_element(member, out));
+        *set = Set::default();
+        ctx.propagate_deleted(key, ctx.srv.config.lazyfree_lazy_server_del);
+    } else {
+        let popped = pop(set, wanted, &mut rng, |member| reply_element(member, out));
+        for members in popped.chunks(SREM_BATCH) {
+            let words = [b"SREM".as_slice(), key];
+            let members = members.iter().map(Vec::as_slice);
+            ctx.propagate_words(words.into_iter().chain(members).collect::<Vec<_>>().into_iter());
+        }
+    }
     ctx.modified_by(wanted, NotifyFlags::SET, "spop", key);
     ctx.drop_if_empty(key);
     Ok(())
 }
 
-/// Removes `n` random members, of which there are so many, and passes each to `emit`.
-fn pop(set: &mut Set, n: usize, rng: &mut fastrand::Rng, mut emit: impl FnMut(Element<'_>)) {
-    if n == set.len() {
-        set.iter().for_each(emit);
-        *set = Set::default();
-        return;
-    }
-    let mut popped = Vec::with_capacity(n.min(1024));
+/// The most members that one SREM tells of.
+const SREM_BATCH: usize = 1024;
+
+/// Removes `n` random members, of which there are so many, passes each to `emit` and returns them.
+fn pop(
+    set: &mut Set,
+    n: usize,
+    rng: &mut fastrand::Rng,
+    mut emit: impl FnMut(Element<'_>),
+) -> Vec<Vec<u8>> {
+    let mut popped = Vec::with_capacity(n.min(SREM_BATCH));
     set.random_distinct(n, rng, |member| {
         emit(member);
         popped.push(member.to_vec());
@@ -338,6 +353,7 @@ fn pop(set: &mut Set, n: usize, rng: &mut fastrand::Rng, mut emit: impl FnMut(El
     popped.iter().for_each(|member| {
         set.remove(member);
     });
+    popped
 }
 
 fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {

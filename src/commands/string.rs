@@ -278,6 +278,8 @@ struct SetOptions {
     expiry: Expiry,
     only_if: Option<bool>,
     get: bool,
+    /// Whether the expiry was given as a Unix time in milliseconds.
+    pxat: bool,
 }
 
 /// The deadline that `EX`, `PX`, `EXAT` or `PXAT` and a number mean, in Unix milliseconds.
@@ -299,7 +301,7 @@ fn is_expiry_option(word: &[u8]) -> bool {
 }
 
 fn set_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<SetOptions, Error> {
-    let mut options = SetOptions { expiry: Expiry::Unsaid, only_if: None, get: false };
+    let mut options = SetOptions { expiry: Expiry::Unsaid, only_if: None, get: false, pxat: false };
     let mut number = None;
     let mut i = 3;
     while let Some(word) = args.get(i) {
@@ -314,6 +316,7 @@ fn set_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<SetOptions, Error> {
             options.expiry = Expiry::Keep;
         } else if is_expiry_option(word) && unsaid {
             number = Some((word, args.get(i + 1).ok_or(Error::Syntax)?));
+            options.pxat = args.is(i, "pxat");
             i += 1;
         } else {
             return Err(Error::Syntax);
@@ -344,10 +347,25 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     store(ctx, key, value, options.expiry);
+    match options.expiry {
+        Expiry::At(at) if !options.pxat => tell_set(ctx, key, value, at),
+        Expiry::At(_) => {}
+        _ if options.get => {
+            let words = args.iter().enumerate();
+            let kept = words.filter(|&(i, _)| i < 3 || !args.is(i, "get"));
+            ctx.propagate_words(kept.map(|(_, word)| word).collect::<Vec<_>>().into_iter());
+        }
+        _ => {}
+    }
     if !options.get {
         ctx.out.ok();
     }
     Ok(())
+}
+
+/// Tells of a string that was set, with a deadline that means the same at any time.
+fn tell_set(ctx: &mut Ctx<'_>, key: &[u8], value: &[u8], deadline: i64) {
+    ctx.propagate_number(&[b"SET", key, value, b"PXAT"], deadline);
 }
 
 /// Sets a key to a string, with the events of SET. A deadline that has passed deletes the key.
@@ -377,6 +395,7 @@ fn setex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let unit: &[u8] = if ctx.command_name() == "setex" { b"ex" } else { b"px" };
     let at = deadline(ctx, unit, args.at(2))?;
     store(ctx, args.at(1), args.at(3), Expiry::At(at));
+    tell_set(ctx, args.at(1), args.at(3), at);
     ctx.out.ok();
     Ok(())
 }
@@ -384,6 +403,7 @@ fn setex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     reply_get(ctx, args.at(1))?;
     store(ctx, args.at(1), args.at(2), Expiry::Unsaid);
+    ctx.propagate_as(&[b"SET", args.at(1), args.at(2)]);
     Ok(())
 }
 
@@ -392,6 +412,7 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     reply_get(ctx, key)?;
     if ctx.delete(key) {
         ctx.modified(NotifyFlags::GENERIC, "del", key);
+        ctx.propagate_deleted(key, false);
     }
     Ok(())
 }
@@ -417,14 +438,17 @@ fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         Expiry::At(at) if at <= ctx.now_ms() => {
             ctx.delete(key);
             ctx.modified(NotifyFlags::GENERIC, "del", key);
+            ctx.propagate_deleted(key, ctx.srv.config.lazyfree_lazy_expire);
         }
         Expiry::At(at) => {
             ctx.set_deadline(key, Some(at));
             ctx.modified(NotifyFlags::GENERIC, "expire", key);
+            ctx.propagate_number(&[b"PEXPIREAT", key], at);
         }
         Expiry::Remove if volatile => {
             ctx.set_deadline(key, None);
             ctx.modified(NotifyFlags::GENERIC, "persist", key);
+            ctx.propagate_as(&[b"PERSIST", key]);
         }
         Expiry::Remove | Expiry::Unsaid | Expiry::Keep => {}
     }
@@ -630,6 +654,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     sum.format(&mut text);
     ctx.put_str(key, &text, deadline);
     ctx.modified(NotifyFlags::STRING, "incrbyfloat", key);
+    ctx.propagate_as(&[b"SET", key, &text, b"KEEPTTL"]);
     ctx.out.bulk(&text);
     Ok(())
 }

@@ -9,7 +9,6 @@ use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef, Queued};
 use crate::server::command::{Command, CommandId, NotFound};
 use crate::server::ctx::{Caller, Ctx};
-use crate::server::propagate::Targets;
 use crate::server::redact;
 use crate::spec::Flags;
 use crate::stats::latency::Sample;
@@ -215,7 +214,7 @@ impl Server {
         let Ctx { mut out, blocks, db, told, .. } = ctx;
         self.depth -= 1;
         if !told && self.dirty != dirty && flags.contains(Flags::WRITE) {
-            self.propagation.add(ran_in, Targets::all(), args.iter());
+            self.propagation.add_command(ran_in, args.iter());
         }
         if self.depth == 0 {
             // What expired under a SCAN's hands has nothing to do with what else did.

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use crate::config::NotifyFlags;
 use crate::keyspace::{Db, Entry, StrView};
 use crate::resp::{ArgBuf, Args, Error, Reply};
@@ -14,6 +16,7 @@ use crate::server::blocked::{Blocked, TimeoutReply};
 use crate::server::client::{Client, ClientRef};
 use crate::server::command::CommandId;
 use crate::server::propagate::Targets;
+use crate::util::num;
 use crate::value::{Collection, Type};
 
 /// On whose behalf a command is executed.
@@ -288,14 +291,30 @@ impl Ctx<'_> {
     /// Several calls add up, in their order. Does nothing while nobody listens.
     #[inline]
     pub fn propagate_as(&mut self, words: &[&[u8]]) {
-        self.told = true;
-        self.srv.propagate(self.db, words);
+        self.propagate_words(words.iter().copied());
     }
 
     /// As [`propagate_as`](Self::propagate_as), for any number of words.
     pub fn propagate_words<'w>(&mut self, words: impl ExactSizeIterator<Item = &'w [u8]>) {
         self.told = true;
-        self.srv.propagation.add(self.db, Targets::all(), words);
+        self.srv.propagation.add_command(self.db, words);
+    }
+
+    /// As [`propagate_as`](Self::propagate_as), with a number as the last word.
+    #[inline]
+    pub fn propagate_number(&mut self, words: &[&[u8]], number: i64) {
+        self.told = true;
+        if self.srv.propagation.listens(Targets::all()) {
+            let mut digits = num::IntBuf::new();
+            let words: SmallVec<[&[u8]; 6]> =
+                words.iter().copied().chain([num::fmt_i64(number, &mut digits)]).collect();
+            self.srv.propagation.add_command(self.db, words.into_iter());
+        }
+    }
+
+    /// Tells that a key was deleted, where the setting `lazy` says by which of both words.
+    pub fn propagate_deleted(&mut self, key: &[u8], lazy: bool) {
+        self.propagate_as(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
     }
 
     /// Keeps the command from being told: it changed nothing that its effects don't tell.

@@ -41,6 +41,8 @@ struct Effect {
 pub struct Propagation {
     /// Who listens. Nothing is written down while nobody does.
     listening: Targets,
+    /// Who is told what commands do; a script may leave some out (`redis.set_repl`).
+    commands: Targets,
     bytes: Vec<u8>,
     effects: Vec<Effect>,
     /// For the append only file.
@@ -53,6 +55,7 @@ impl Default for Propagation {
     fn default() -> Self {
         Self {
             listening: Targets::empty(),
+            commands: Targets::all(),
             bytes: Vec::new(),
             effects: Vec::new(),
             aof: Feed::default(),
@@ -78,6 +81,17 @@ impl Propagation {
     #[inline]
     pub fn listens(&self, targets: Targets) -> bool {
         self.listening.intersects(targets)
+    }
+
+    /// Has only `targets` told what commands do from here on.
+    pub fn narrow(&mut self, targets: Targets) {
+        self.commands = targets;
+    }
+
+    /// Adds an effect of a command to the unit under way.
+    #[inline]
+    pub fn add_command<'a>(&mut self, db: usize, words: impl ExactSizeIterator<Item = &'a [u8]>) {
+        self.add(db, self.commands, words);
     }
 
     /// Adds an effect to the unit under way.
@@ -161,15 +175,10 @@ pub fn write_request<'a>(buf: &mut Vec<u8>, words: impl ExactSizeIterator<Item =
 }
 
 impl Server {
-    /// Adds an effect, told to all who listen, to the unit under way.
-    #[inline]
-    pub fn propagate(&mut self, db: usize, words: &[&[u8]]) {
-        self.propagation.add(db, Targets::all(), words.iter().copied());
-    }
-
-    /// As [`propagate`](Self::propagate), and the unit ends with it unless a command is executing.
+    /// Adds an effect that no command asked for, told to all who listen, to the unit under way;
+    /// the unit ends with it unless a command is executing.
     pub(in crate::server) fn propagate_alone(&mut self, db: usize, words: &[&[u8]]) {
-        self.propagate(db, words);
+        self.propagation.add(db, Targets::all(), words.iter().copied());
         if self.depth == 0 {
             self.propagation.finish(false);
         }

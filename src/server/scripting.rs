@@ -10,6 +10,7 @@ use crate::server::Server;
 use crate::server::client::ClientRef;
 use crate::server::command::NotFound;
 use crate::server::ctx::Caller;
+use crate::server::propagate::Targets;
 use crate::spec::Flags;
 use crate::util::log::Level;
 
@@ -140,6 +141,7 @@ impl Server {
             server: self,
         };
         let outcome = engine.run(call.script, call.keys, call.argv, &mut host, out);
+        self.propagation.narrow(Targets::all());
         self.scripting.run = None;
         self.scripting.engine = Some(engine);
         outcome.failed && !outcome.counted
@@ -247,8 +249,8 @@ impl Host for ScriptHost<'_> {
         }
     }
 
-    fn set_repl(&mut self, _flags: u8) {
-        // Neither an AOF nor replicas receive anything that could be held back.
+    fn set_repl(&mut self, flags: u8) {
+        self.server.propagation.narrow(Targets::from_bits_truncate(flags));
     }
 
     fn acl_check(&mut self, args: Args<'_>) -> AclVerdict {

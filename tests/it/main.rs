@@ -4,4 +4,5 @@ mod bad_input;
 mod digest;
 mod harness;
 mod layers;
+mod propagation;
 mod transcripts;

@@ -33,6 +33,14 @@ impl End {
             Self::Max => "zpopmax",
         }
     }
+
+    /// The command that pops from the end and never waits.
+    fn pop_name(self) -> &'static [u8] {
+        match self {
+            Self::Min => b"ZPOPMIN",
+            Self::Max => b"ZPOPMAX",
+        }
+    }
 }
 
 /// Removes up to `count` members from an end and replies them, with a header if `header`; returns
@@ -118,6 +126,7 @@ fn block_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), Error> {
             out.bulk(key);
             let removed = pop_members(zset, end, 1, out, Shape::Flat, false);
             popped(ctx, key, end, removed);
+            ctx.propagate_as(&[end.pop_name(), key]);
             return Ok(());
         }
     }
@@ -133,6 +142,7 @@ fn pop_first(ctx: &mut Ctx<'_>, pop: &MultiPop<'_, End>) -> Result<bool, Error> 
             out.bulk(key);
             let removed = pop_members(zset, pop.end, pop.count, out, Shape::Nested, true);
             popped(ctx, key, pop.end, removed);
+            ctx.propagate_number(&[pop.end.pop_name(), key], removed as i64);
             return Ok(true);
         }
     }
