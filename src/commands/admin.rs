@@ -48,6 +48,8 @@ pub const COMMANDS: &[Command] = &[
             .union(Flags::NO_MULTI)
             .union(Flags::ALLOW_BUSY),
         summary: "Ends the server.",
+        syntax: "save-selector=[NOSAVE | SAVE] [NOW]@7.0.0 [FORCE]@7.0.0 [ABORT]@7.0.0",
+        history: &[("7.0.0", "`NOW`, `FORCE` and `ABORT` are new.")],
         handler: shutdown,
         ..SERVER
     },
@@ -57,6 +59,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::READONLY.union(Flags::FAST),
         since: "5.0.0",
         summary: "Draws rhubarb.",
+        syntax: "[VERSION version]",
         handler: lolwut,
         ..SERVER
     },

@@ -1,10 +1,12 @@
 //! COMMAND: the command table, told to clients.
 
+mod docs;
+
 use std::sync::Arc;
 
 use crate::commands::reply_help;
 use crate::resp::{Args, Error, Reply};
-use crate::server::command::{Command, CommandId, Registered, Table};
+use crate::server::command::{Command, Registered, Table};
 use crate::server::ctx::Ctx;
 use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search, key_positions};
 use crate::util::glob::GlobPattern;
@@ -42,6 +44,8 @@ const SUBCOMMANDS: &[Command] = &[
         name: "info",
         arity: -2,
         summary: "Describes the named commands, or all.",
+        syntax: "[command-name...]",
+        history: &[("7.0.0", "Without names it describes all commands.")],
         tips: &["nondeterministic_output_order"],
         handler: info,
         ..COMMAND
@@ -51,8 +55,9 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -2,
         since: "7.0.0",
         summary: "Documents the named commands, or all.",
+        syntax: "[command-name...]",
         tips: &["nondeterministic_output_order"],
-        handler: docs,
+        handler: docs::docs,
         ..COMMAND
     },
     Command {
@@ -60,6 +65,7 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -2,
         since: "7.0.0",
         summary: "Lists the names of commands, filtered if wanted.",
+        syntax: "[FILTERBY filterby=<MODULE module-name | ACLCAT category | PATTERN pattern>]",
         tips: &["nondeterministic_output_order"],
         handler: list,
         ..COMMAND
@@ -69,6 +75,7 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -3,
         complexity: "O(N), N arguments",
         summary: "Returns the keys of a whole command.",
+        syntax: "command [arg...]",
         handler: getkeys,
         ..COMMAND
     },
@@ -78,6 +85,7 @@ const SUBCOMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N), N arguments",
         summary: "Returns the keys of a whole command, and what it does to each.",
+        syntax: "command [arg...]",
         handler: getkeysandflags,
         ..COMMAND
     },
@@ -224,39 +232,6 @@ fn legacy_range(specs: &[KeySpec]) -> (i64, i64, i64) {
         range = Some((range.map_or(first, |(start, ..)| start), last, 1));
     }
     range.unwrap_or_default()
-}
-
-fn docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let table = Arc::clone(&ctx.srv.commands);
-    let ids: Vec<CommandId> = match args.len() {
-        2 => table.top_level().map(|(id, _)| id).collect(),
-        _ => args.from(2).iter().filter_map(|name| table.by_full_name(name)).collect(),
-    };
-    ctx.out.map(ids.len());
-    ids.into_iter().for_each(|id| reply_docs(&mut ctx.out, &table, table.get(id)));
-    Ok(())
-}
-
-/// A command's name and the map that documents it.
-fn reply_docs(out: &mut Reply, table: &Table, row: &Registered) {
-    let command = row.command;
-    let fields = [
-        ("summary", command.summary),
-        ("since", command.since),
-        ("group", command.group.name()),
-        ("complexity", command.complexity),
-    ];
-    let subcommands = row.subcommands();
-    out.bulk(row.full_name.as_bytes());
-    out.map(fields.len() + usize::from(subcommands.len() > 0));
-    for text in fields.iter().flat_map(|(name, value)| [name, value]) {
-        out.bulk(text.as_bytes());
-    }
-    if subcommands.len() > 0 {
-        out.bulk(b"subcommands");
-        out.map(subcommands.len());
-        subcommands.for_each(|id| reply_docs(out, table, table.get(id)));
-    }
 }
 
 fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {

@@ -39,6 +39,8 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -3,
         complexity: "O(N), N directives",
         summary: "Returns the directives that match patterns.",
+        syntax: "parameter...",
+        history: &[("7.0.0", "Several patterns may be given.")],
         handler: get,
         ..CONFIG
     },
@@ -47,6 +49,8 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -4,
         complexity: "O(N), N directives",
         summary: "Sets directives, all or none.",
+        syntax: "data=<parameter value>...",
+        history: &[("7.0.0", "Several parameters may be set at once.")],
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         handler: set,
         ..CONFIG

@@ -22,6 +22,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -1,
         flags: Flags::FAST,
         summary: "Replies PONG, or the argument.",
+        syntax: "[message]",
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         handler: ping,
         ..CONNECTION
@@ -31,6 +32,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 2,
         flags: ANYTIME,
         summary: "Replies its argument.",
+        syntax: "message",
         handler: echo,
         ..CONNECTION
     },
@@ -39,6 +41,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 2,
         flags: ANYTIME,
         summary: "Selects the connection's database.",
+        syntax: "index",
         handler: select,
         ..CONNECTION
     },
@@ -47,6 +50,8 @@ pub const COMMANDS: &[Command] = &[
         arity: -2,
         flags: SESSION,
         summary: "Authenticates the connection.",
+        syntax: "[username]@6.0.0 password",
+        history: &[("6.0.0", "A username may stand before the password.")],
         handler: auth,
         ..CONNECTION
     },
@@ -56,6 +61,11 @@ pub const COMMANDS: &[Command] = &[
         flags: SESSION,
         since: "6.0.0",
         summary: "Chooses the protocol, with authentication and a name if wanted.",
+        syntax: "arguments=[protover [AUTH username password] [SETNAME clientname]]",
+        history: &[(
+            "6.2.0",
+            "`protover` may be left out: the state of the connection is told all the same.",
+        )],
         handler: hello,
         ..CONNECTION
     },
@@ -73,6 +83,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -1,
         flags: SESSION,
         summary: "Closes the connection.",
+        deprecated: Some(("7.2.0", "closing the connection")),
         handler: quit,
         ..CONNECTION
     },

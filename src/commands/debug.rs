@@ -16,7 +16,11 @@ use crate::util::num;
 pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
     arity: -2,
-    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    flags: Flags::ADMIN
+        .union(Flags::NOSCRIPT)
+        .union(Flags::LOADING)
+        .union(Flags::STALE)
+        .union(Flags::SYSTEM),
     group: Group::Server,
     complexity: "Depends on the subcommand",
     summary: "Looks and reaches inside the server.",

@@ -21,11 +21,20 @@ const READ: Command =
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
-    Command { name: "expire", summary: "Has a key expire in seconds.", handler: expire, ..SET },
+    Command {
+        name: "expire",
+        summary: "Has a key expire in seconds.",
+        syntax: "key seconds condition=[NX | XX | GT | LT]@7.0.0",
+        history: &[("7.0.0", "`NX`, `XX`, `GT` and `LT` are new.")],
+        handler: expire,
+        ..SET
+    },
     Command {
         name: "pexpire",
         since: "2.6.0",
         summary: "Has a key expire in milliseconds.",
+        syntax: "key milliseconds condition=[NX | XX | GT | LT]@7.0.0",
+        history: &[("7.0.0", "`NX`, `XX`, `GT` and `LT` are new.")],
         handler: expire,
         ..SET
     },
@@ -33,6 +42,8 @@ pub const COMMANDS: &[Command] = &[
         name: "expireat",
         since: "1.2.0",
         summary: "Has a key expire at a Unix time in seconds.",
+        syntax: "key unix-time-seconds condition=[NX | XX | GT | LT]@7.0.0",
+        history: &[("7.0.0", "`NX`, `XX`, `GT` and `LT` are new.")],
         handler: expire,
         ..SET
     },
@@ -40,6 +51,8 @@ pub const COMMANDS: &[Command] = &[
         name: "pexpireat",
         since: "2.6.0",
         summary: "Has a key expire at a Unix time in milliseconds.",
+        syntax: "key unix-time-milliseconds condition=[NX | XX | GT | LT]@7.0.0",
+        history: &[("7.0.0", "`NX`, `XX`, `GT` and `LT` are new.")],
         handler: expire,
         ..SET
     },
@@ -48,12 +61,15 @@ pub const COMMANDS: &[Command] = &[
         arity: 2,
         since: "2.2.0",
         summary: "Removes a key's expiry.",
+        syntax: "key",
         handler: persist,
         ..SET
     },
     Command {
         name: "ttl",
         summary: "Returns in how many seconds a key expires.",
+        syntax: "key",
+        history: &[("2.8.0", "-2 tells that there is no such key.")],
         tips: &["nondeterministic_output"],
         handler: ttl,
         ..READ
@@ -62,6 +78,8 @@ pub const COMMANDS: &[Command] = &[
         name: "pttl",
         since: "2.6.0",
         summary: "Returns in how many milliseconds a key expires.",
+        syntax: "key",
+        history: &[("2.8.0", "-2 tells that there is no such key.")],
         tips: &["nondeterministic_output"],
         handler: pttl,
         ..READ
@@ -70,6 +88,7 @@ pub const COMMANDS: &[Command] = &[
         name: "expiretime",
         since: "7.0.0",
         summary: "Returns the Unix time in seconds at which a key expires.",
+        syntax: "key",
         handler: expiretime,
         ..READ
     },
@@ -77,6 +96,7 @@ pub const COMMANDS: &[Command] = &[
         name: "pexpiretime",
         since: "7.0.0",
         summary: "Returns the Unix time in milliseconds at which a key expires.",
+        syntax: "key",
         handler: pexpiretime,
         ..READ
     },

@@ -31,6 +31,8 @@ pub const COMMANDS: &[Command] = &[
         keys: SET_KEY,
         complexity: "O(N), N fields",
         summary: "Sets fields of a hash, and creates the hash if need be.",
+        syntax: "key data=<field value>...",
+        history: &[("4.0.0", "Several pairs of `field` and `value` may be given.")],
         handler: hset,
         ..HASH
     },
@@ -40,6 +42,7 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: INSERT_KEY,
         summary: "Sets a field of a hash if there is no such field.",
+        syntax: "key field value",
         handler: hsetnx,
         ..HASH
     },
@@ -50,6 +53,8 @@ pub const COMMANDS: &[Command] = &[
         keys: SET_KEY,
         complexity: "O(N), N fields",
         summary: "Sets fields of a hash; the old form of HSET.",
+        syntax: "key data=<field value>...",
+        deprecated: Some(("4.0.0", "`HSET` with several fields")),
         handler: hset,
         ..HASH
     },
@@ -59,6 +64,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: READ_KEY,
         summary: "Returns the value of a field of a hash.",
+        syntax: "key field",
         handler: hget,
         ..HASH
     },
@@ -69,6 +75,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(N), N fields",
         summary: "Returns the values of several fields of a hash.",
+        syntax: "key field...",
         handler: hmget,
         ..HASH
     },
@@ -79,6 +86,8 @@ pub const COMMANDS: &[Command] = &[
         keys: DELETE_KEY,
         complexity: "O(N), N fields",
         summary: "Removes fields from a hash, and deletes the hash when none is left.",
+        syntax: "key field...",
+        history: &[("2.4.0", "Several fields may be given.")],
         handler: hdel,
         ..HASH
     },
@@ -88,6 +97,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: META_KEY,
         summary: "Returns the number of fields of a hash.",
+        syntax: "key",
         handler: hlen,
         ..HASH
     },
@@ -98,6 +108,7 @@ pub const COMMANDS: &[Command] = &[
         keys: META_KEY,
         since: "3.2.0",
         summary: "Returns the length of the value of a field of a hash.",
+        syntax: "key field",
         handler: hstrlen,
         ..HASH
     },
@@ -108,6 +119,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(N), N fields",
         summary: "Returns all fields of a hash.",
+        syntax: "key",
         tips: &["nondeterministic_output_order"],
         handler: hkeys,
         ..HASH
@@ -119,6 +131,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(N), N fields",
         summary: "Returns all values of a hash.",
+        syntax: "key",
         tips: &["nondeterministic_output_order"],
         handler: hvals,
         ..HASH
@@ -130,6 +143,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(N), N fields",
         summary: "Returns all fields of a hash with their values.",
+        syntax: "key",
         tips: &["nondeterministic_output_order"],
         handler: hgetall,
         ..HASH
@@ -140,6 +154,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: META_KEY,
         summary: "Tells whether a hash has a field.",
+        syntax: "key field",
         handler: hexists,
         ..HASH
     },
@@ -149,6 +164,7 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: UPDATE_KEY,
         summary: "Adds to the integer that a field of a hash holds.",
+        syntax: "key field increment",
         handler: hincrby,
         ..HASH
     },
@@ -159,6 +175,7 @@ pub const COMMANDS: &[Command] = &[
         keys: UPDATE_KEY,
         since: "2.6.0",
         summary: "Adds to the floating-point number that a field of a hash holds.",
+        syntax: "key field increment{double}",
         handler: hincrbyfloat,
         ..HASH
     },
@@ -170,6 +187,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N), N fields returned",
         summary: "Returns random fields of a hash.",
+        syntax: "key options=[count [WITHVALUES]]",
         tips: &["nondeterministic_output"],
         handler: hrandfield,
         ..HASH
@@ -182,6 +200,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.0",
         complexity: "O(1) for each call, O(N) for all N fields",
         summary: "Iterates over the fields of a hash and their values.",
+        syntax: "key cursor [MATCH pattern] [COUNT count]",
         tips: &["nondeterministic_output"],
         handler: hscan,
         ..HASH

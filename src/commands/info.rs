@@ -20,6 +20,8 @@ pub const COMMANDS: &[Command] = &[Command {
     categories: Category::DANGEROUS,
     group: Group::Server,
     summary: "Describes the server.",
+    syntax: "[section...]",
+    history: &[("7.0.0", "Several sections may be given.")],
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
     handler: info,
     ..Command::DEFAULT

@@ -32,6 +32,7 @@ pub const COMMANDS: &[Command] = &[
         keys: REMOVED_KEYS,
         complexity: "O(N), N keys",
         summary: "Deletes keys.",
+        syntax: "key...",
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         handler: del,
         ..KEYSPACE
@@ -44,6 +45,7 @@ pub const COMMANDS: &[Command] = &[
         since: "4.0.0",
         complexity: "O(1) for each key",
         summary: "Deletes keys and frees their values in the background.",
+        syntax: "key...",
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         handler: del,
         ..KEYSPACE
@@ -55,6 +57,8 @@ pub const COMMANDS: &[Command] = &[
         keys: META_KEYS,
         complexity: "O(N), N keys",
         summary: "Counts the keys that exist.",
+        syntax: "key...",
+        history: &[("3.0.3", "Several keys may be given.")],
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         handler: exists,
         ..KEYSPACE
@@ -67,6 +71,7 @@ pub const COMMANDS: &[Command] = &[
         since: "3.2.1",
         complexity: "O(N), N keys",
         summary: "Counts the keys that exist, and notes an access to each.",
+        syntax: "key...",
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         handler: touch,
         ..KEYSPACE
@@ -77,6 +82,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: META_KEY,
         summary: "Returns the type of a key's value.",
+        syntax: "key",
         handler: type_,
         ..KEYSPACE
     },
@@ -86,6 +92,7 @@ pub const COMMANDS: &[Command] = &[
         flags: WRITE,
         keys: &[KeySpec::one(1, MOVED), KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE))],
         summary: "Gives a key another name, in the place of what had it.",
+        syntax: "key newkey",
         handler: rename,
         ..KEYSPACE
     },
@@ -95,6 +102,8 @@ pub const COMMANDS: &[Command] = &[
         flags: WRITE_FAST,
         keys: &[KeySpec::one(1, MOVED), KeySpec::one(2, KeyFlags::OW.union(KeyFlags::INSERT))],
         summary: "Gives a key another name, if no key has it.",
+        syntax: "key newkey",
+        history: &[("3.2.0", "The two names may be the same.")],
         handler: rename,
         ..KEYSPACE
     },
@@ -109,6 +118,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(1): a copy shares until one of both is written",
         summary: "Copies a key's value to another key.",
+        syntax: "source destination [DB destination-db] [REPLACE]",
         handler: copy,
         ..KEYSPACE
     },
@@ -118,6 +128,7 @@ pub const COMMANDS: &[Command] = &[
         flags: WRITE_FAST,
         keys: UPDATE_KEY,
         summary: "Moves a key to another database.",
+        syntax: "key db",
         handler: move_,
         ..KEYSPACE
     },
@@ -126,7 +137,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 1,
         flags: READ.union(Flags::TOUCHES_ARBITRARY_KEYS),
         summary: "Returns a random key.",
-        tips: &["request_policy:all_shards", "nondeterministic_output"],
+        tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
         handler: randomkey,
         ..KEYSPACE
     },
@@ -137,6 +148,7 @@ pub const COMMANDS: &[Command] = &[
         categories: Category::KEYSPACE.union(Category::DANGEROUS),
         complexity: "O(N), N keys in the database",
         summary: "Returns the keys that match a pattern.",
+        syntax: "pattern",
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         handler: keys,
         ..KEYSPACE
@@ -148,7 +160,9 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.0",
         complexity: "O(1) for each call, O(N) for all N keys",
         summary: "Iterates over the keys of the database.",
-        tips: &["nondeterministic_output", "request_policy:special"],
+        syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]@6.0.0",
+        history: &[("6.0.0", "`TYPE` is new.")],
+        tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
         handler: scan,
         ..KEYSPACE
     },
@@ -169,6 +183,8 @@ pub const COMMANDS: &[Command] = &[
         categories: Category::KEYSPACE.union(Category::DANGEROUS),
         complexity: "O(1); the keys are freed in the background",
         summary: "Deletes all keys of the database.",
+        syntax: "flush-type=[ASYNC@4.0.0 | SYNC@6.2.0]",
+        history: &[("4.0.0", "`ASYNC` is new."), ("6.2.0", "`SYNC` is new.")],
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         group: Group::Server,
         handler: flushdb,
@@ -181,6 +197,8 @@ pub const COMMANDS: &[Command] = &[
         categories: Category::KEYSPACE.union(Category::DANGEROUS),
         complexity: "O(1); the keys are freed in the background",
         summary: "Deletes all keys of all databases.",
+        syntax: "flush-type=[ASYNC@4.0.0 | SYNC@6.2.0]",
+        history: &[("4.0.0", "`ASYNC` is new."), ("6.2.0", "`SYNC` is new.")],
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         group: Group::Server,
         handler: flushall,
@@ -194,6 +212,7 @@ pub const COMMANDS: &[Command] = &[
         since: "4.0.0",
         complexity: "O(N), N clients that watch or wait for keys of both",
         summary: "Swaps two databases.",
+        syntax: "index1 index2",
         group: Group::Server,
         handler: swapdb,
         ..KEYSPACE
@@ -217,6 +236,7 @@ const OBJECT: &[Command] = &[
         name: "encoding",
         since: "2.2.3",
         summary: "Returns the encoding of a key's value.",
+        syntax: "key",
         tips: &["nondeterministic_output"],
         handler: object_encoding,
         ..OBJECT_SUB
@@ -225,6 +245,7 @@ const OBJECT: &[Command] = &[
         name: "refcount",
         since: "2.2.3",
         summary: "Returns the reference count of a key's value.",
+        syntax: "key",
         tips: &["nondeterministic_output"],
         handler: object_refcount,
         ..OBJECT_SUB
@@ -233,6 +254,7 @@ const OBJECT: &[Command] = &[
         name: "idletime",
         since: "2.2.3",
         summary: "Returns the seconds since the last access to a key.",
+        syntax: "key",
         tips: &["nondeterministic_output"],
         handler: object_idletime,
         ..OBJECT_SUB
@@ -241,6 +263,7 @@ const OBJECT: &[Command] = &[
         name: "freq",
         since: "4.0.0",
         summary: "Returns the logarithmic access counter of a key.",
+        syntax: "key",
         tips: &["nondeterministic_output"],
         handler: object_freq,
         ..OBJECT_SUB

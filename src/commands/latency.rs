@@ -43,6 +43,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "history",
         arity: 3,
         summary: "Returns the samples of an event.",
+        syntax: "event",
         tips: TIPS,
         handler: history,
         ..LATENCY
@@ -51,7 +52,8 @@ const SUBCOMMANDS: &[Command] = &[
         name: "reset",
         arity: -2,
         summary: "Forgets the samples of events, or all.",
-        tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+        syntax: "[event...]",
+        tips: &["request_policy:all_nodes", "response_policy:agg_sum"],
         handler: reset,
         ..LATENCY
     },
@@ -59,6 +61,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "graph",
         arity: 3,
         summary: "Draws the samples of an event.",
+        syntax: "event",
         tips: TIPS,
         handler: graph,
         ..LATENCY
@@ -76,6 +79,7 @@ const SUBCOMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N), N commands",
         summary: "Returns how often commands took how long.",
+        syntax: "[command...]",
         tips: TIPS,
         handler: histogram,
         ..LATENCY

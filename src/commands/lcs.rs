@@ -21,6 +21,7 @@ pub const COMMANDS: &[Command] = &[Command {
     since: "7.0.0",
     complexity: "O(N*M), N and M the strings' lengths",
     summary: "Finds the longest common subsequence of two strings.",
+    syntax: "key1 key2#0 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
     handler: lcs,
     ..Command::DEFAULT
 }];

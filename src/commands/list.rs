@@ -35,6 +35,8 @@ pub const COMMANDS: &[Command] = &[
         keys: INSERT,
         complexity: "O(N), N elements added",
         summary: "Adds elements at the left end of a list.",
+        syntax: "key element...",
+        history: &[("2.4.0", "Several elements may be given.")],
         handler: push,
         ..LIST
     },
@@ -45,6 +47,8 @@ pub const COMMANDS: &[Command] = &[
         keys: INSERT,
         complexity: "O(N), N elements added",
         summary: "Adds elements at the right end of a list.",
+        syntax: "key element...",
+        history: &[("2.4.0", "Several elements may be given.")],
         handler: push,
         ..LIST
     },
@@ -56,6 +60,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.2.0",
         complexity: "O(N), N elements added",
         summary: "Adds elements at the left end of a list that exists.",
+        syntax: "key element...",
+        history: &[("4.0.0", "Several elements may be given.")],
         handler: pushx,
         ..LIST
     },
@@ -67,6 +73,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.2.0",
         complexity: "O(N), N elements added",
         summary: "Adds elements at the right end of a list that exists.",
+        syntax: "key element...",
+        history: &[("4.0.0", "Several elements may be given.")],
         handler: pushx,
         ..LIST
     },
@@ -77,6 +85,8 @@ pub const COMMANDS: &[Command] = &[
         keys: POP_KEY,
         complexity: "O(N), N elements removed",
         summary: "Removes and returns elements from the left end of a list.",
+        syntax: "key [count]@6.2.0",
+        history: &[("6.2.0", "`count` is new.")],
         handler: pop,
         ..LIST
     },
@@ -87,6 +97,8 @@ pub const COMMANDS: &[Command] = &[
         keys: POP_KEY,
         complexity: "O(N), N elements removed",
         summary: "Removes and returns elements from the right end of a list.",
+        syntax: "key [count]@6.2.0",
+        history: &[("6.2.0", "`count` is new.")],
         handler: pop,
         ..LIST
     },
@@ -96,6 +108,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ.union(Flags::FAST),
         keys: META_KEY,
         summary: "Returns the length of a list.",
+        syntax: "key",
         handler: llen,
         ..LIST
     },
@@ -106,6 +119,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(log N)",
         summary: "Returns an element of a list by its index.",
+        syntax: "key index",
         handler: lindex,
         ..LIST
     },
@@ -116,6 +130,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
         complexity: "O(log N)",
         summary: "Sets an element of a list by its index.",
+        syntax: "key index element",
         handler: lset,
         ..LIST
     },
@@ -126,6 +141,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(log N + M), M elements returned",
         summary: "Returns a range of elements of a list.",
+        syntax: "key start stop",
         handler: lrange,
         ..LIST
     },
@@ -136,6 +152,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         complexity: "O(N), N elements removed",
         summary: "Keeps a range of elements of a list and removes the others.",
+        syntax: "key start stop",
         handler: ltrim,
         ..LIST
     },
@@ -146,6 +163,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         complexity: "O(N)",
         summary: "Removes elements of a given value from a list.",
+        syntax: "key count element",
         handler: lrem,
         ..LIST
     },
@@ -157,6 +175,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.2.0",
         complexity: "O(N)",
         summary: "Puts an element before or after another in a list.",
+        syntax: "key where=<BEFORE | AFTER> pivot element",
         handler: linsert,
         ..LIST
     },
@@ -168,6 +187,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.0.6",
         complexity: "O(N)",
         summary: "Returns the indices of elements of a given value.",
+        syntax: "key element [RANK rank] [COUNT num-matches] [MAXLEN len]",
         handler: lpos,
         ..LIST
     },
@@ -178,6 +198,7 @@ pub const COMMANDS: &[Command] = &[
         keys: MOVE_KEYS,
         since: "6.2.0",
         summary: "Moves an element from one end of a list to an end of another.",
+        syntax: "source destination wherefrom=<LEFT | RIGHT> whereto=<LEFT | RIGHT>",
         handler: lmove,
         ..LIST
     },
@@ -188,6 +209,8 @@ pub const COMMANDS: &[Command] = &[
         keys: MOVE_KEYS,
         since: "1.2.0",
         summary: "Moves the last element of a list to the start of another.",
+        syntax: "source destination",
+        deprecated: Some(("6.2.0", "`LMOVE` with `RIGHT` and `LEFT`")),
         handler: rpoplpush,
         ..LIST
     },
@@ -199,6 +222,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N+M), N keys, M elements",
         summary: "Removes and returns elements of the first list that isn't empty.",
+        syntax: "numkeys key... where=<LEFT | RIGHT> [COUNT count]",
         handler: lmpop,
         ..LIST
     },
@@ -210,6 +234,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N), N keys",
         summary: "Removes and returns the first element of a list, and waits for one.",
+        syntax: "key... timeout",
+        history: &[("6.0.0", "`timeout` may have decimals.")],
         handler: bpop,
         ..LIST
     },
@@ -221,6 +247,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N), N keys",
         summary: "Removes and returns the last element of a list, and waits for one.",
+        syntax: "key... timeout",
+        history: &[("6.0.0", "`timeout` may have decimals.")],
         handler: bpop,
         ..LIST
     },
@@ -231,6 +259,7 @@ pub const COMMANDS: &[Command] = &[
         keys: MOVE_KEYS,
         since: "6.2.0",
         summary: "Moves an element from one list to another, and waits for one.",
+        syntax: "source destination wherefrom=<LEFT | RIGHT> whereto=<LEFT | RIGHT> timeout",
         handler: blmove,
         ..LIST
     },
@@ -241,6 +270,9 @@ pub const COMMANDS: &[Command] = &[
         keys: MOVE_KEYS,
         since: "2.2.0",
         summary: "Moves the last element of a list to the start of another, and waits for one.",
+        syntax: "source destination timeout",
+        history: &[("6.0.0", "`timeout` may have decimals.")],
+        deprecated: Some(("6.2.0", "`BLMOVE` with `RIGHT` and `LEFT`")),
         handler: brpoplpush,
         ..LIST
     },
@@ -256,6 +288,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N+M), N keys, M elements",
         summary: "Removes and returns elements of a list, and waits for some.",
+        syntax: "timeout numkeys key... where=<LEFT | RIGHT> [COUNT count]",
         handler: blmpop,
         ..LIST
     },

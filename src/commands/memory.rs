@@ -35,6 +35,7 @@ const SUBCOMMANDS: &[Command] = &[
         keys: &[KeySpec::one(2, KeyFlags::RO)],
         complexity: "O(N), N nodes of the value",
         summary: "Estimates the bytes that a key and its value take.",
+        syntax: "key [SAMPLES count]",
         handler: usage,
         ..MEMORY
     },

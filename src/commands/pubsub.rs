@@ -24,6 +24,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N), N channels",
         summary: "Listens to channels.",
+        syntax: "channel...",
         handler: subscribe,
         ..PUBSUB
     },
@@ -34,6 +35,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N), N channels",
         summary: "Stops listening to channels.",
+        syntax: "[channel...]",
         handler: unsubscribe,
         ..PUBSUB
     },
@@ -44,6 +46,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N), N patterns",
         summary: "Listens to the channels that match patterns.",
+        syntax: "pattern...",
         handler: psubscribe,
         ..PUBSUB
     },
@@ -54,6 +57,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N), N patterns",
         summary: "Stops listening to patterns.",
+        syntax: "[pattern...]",
         handler: punsubscribe,
         ..PUBSUB
     },
@@ -65,6 +69,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N), N channels",
         summary: "Listens to shard channels.",
+        syntax: "shardchannel...",
         handler: ssubscribe,
         ..PUBSUB
     },
@@ -76,6 +81,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N), N channels",
         summary: "Stops listening to shard channels.",
+        syntax: "[shardchannel...]",
         handler: sunsubscribe,
         ..PUBSUB
     },
@@ -86,6 +92,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N+M), N listeners to the channel, M patterns",
         summary: "Sends a message to a channel.",
+        syntax: "channel message",
         handler: publish,
         ..PUBSUB
     },
@@ -97,6 +104,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N), N listeners to the channel",
         summary: "Sends a message to a shard channel.",
+        syntax: "shardchannel message",
         handler: spublish,
         ..PUBSUB
     },
@@ -119,6 +127,7 @@ const SUBCOMMANDS: &[Command] = &[
         since: "2.8.0",
         complexity: "O(N), N channels",
         summary: "Lists the channels that somebody listens to.",
+        syntax: "[pattern]",
         handler: channels,
         ..PUBSUB
     },
@@ -128,6 +137,7 @@ const SUBCOMMANDS: &[Command] = &[
         since: "2.8.0",
         complexity: "O(N), N channels asked for",
         summary: "Counts the listeners to channels.",
+        syntax: "[channel...]",
         handler: numsub,
         ..PUBSUB
     },
@@ -145,6 +155,7 @@ const SUBCOMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N), N channels",
         summary: "Lists the shard channels that somebody listens to.",
+        syntax: "[pattern]",
         handler: shardchannels,
         ..PUBSUB
     },
@@ -154,6 +165,7 @@ const SUBCOMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N), N channels asked for",
         summary: "Counts the listeners to shard channels.",
+        syntax: "[shardchannel...]",
         handler: shardnumsub,
         ..PUBSUB
     },

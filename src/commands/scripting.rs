@@ -42,6 +42,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SCRIPT_KEYS,
         since: "2.6.0",
         summary: "Runs a Lua script.",
+        syntax: "script numkeys [key...] [arg...]",
         handler: eval,
         ..SCRIPTING
     },
@@ -52,6 +53,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SCRIPT_KEYS,
         since: "2.6.0",
         summary: "Runs a cached Lua script by its SHA1.",
+        syntax: "sha1 numkeys [key...] [arg...]",
         handler: evalsha,
         ..SCRIPTING
     },
@@ -62,6 +64,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SCRIPT_KEYS_RO,
         since: "7.0.0",
         summary: "Runs a Lua script that doesn't write.",
+        syntax: "script numkeys [key...] [arg...]",
         handler: eval_ro,
         ..SCRIPTING
     },
@@ -72,6 +75,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SCRIPT_KEYS_RO,
         since: "7.0.0",
         summary: "Runs a cached Lua script that doesn't write, by its SHA1.",
+        syntax: "sha1 numkeys [key...] [arg...]",
         handler: evalsha_ro,
         ..SCRIPTING
     },
@@ -94,6 +98,7 @@ const SUBCOMMANDS: &[Command] = &[
         flags: Flags::NOSCRIPT.union(Flags::STALE),
         complexity: "O(N), N bytes of the script",
         summary: "Puts a script into the cache and returns its SHA1.",
+        syntax: "script",
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         handler: load,
         ..SUBCOMMAND
@@ -103,6 +108,7 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -3,
         complexity: "O(N), N scripts",
         summary: "Tells which scripts are in the cache.",
+        syntax: "sha1...",
         tips: &["request_policy:all_shards", "response_policy:agg_logical_and"],
         handler: exists,
         ..SUBCOMMAND
@@ -112,6 +118,8 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -2,
         complexity: "O(N), N scripts",
         summary: "Empties the cache of scripts.",
+        syntax: "flush-type=[ASYNC | SYNC]@6.2.0",
+        history: &[("6.2.0", "`ASYNC` and `SYNC` are new.")],
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         handler: flush,
         ..SUBCOMMAND
@@ -130,6 +138,7 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 3,
         since: "3.2.0",
         summary: "Sets the debug mode of scripts, of which only NO exists.",
+        syntax: "mode=<YES | SYNC | NO>",
         handler: debug,
         ..SUBCOMMAND
     },

@@ -23,6 +23,10 @@ const GROW: Flags = Flags::WRITE.union(Flags::DENYOOM);
 const SHRINK_FAST: Flags = Flags::WRITE.union(Flags::FAST);
 const SET: Command = Command { group: Group::Set, categories: Category::SET, ..Command::DEFAULT };
 /// A destination, and after it keys that are read.
+const INTER_STORE_KEYS: &[KeySpec] = &[
+    KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE)),
+    KeySpec::range(2, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS)),
+];
 const STORE_KEYS: &[KeySpec] = &[
     KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE)),
     KeySpec::range(2, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS)),
@@ -41,6 +45,8 @@ pub const COMMANDS: &[Command] = &[
         keys: INSERT_KEY,
         complexity: "O(N), N members",
         summary: "Adds members to a set, and creates the set if need be.",
+        syntax: "key member...",
+        history: &[("2.4.0", "Several members may be given.")],
         handler: sadd,
         ..SET
     },
@@ -51,6 +57,8 @@ pub const COMMANDS: &[Command] = &[
         keys: DELETE_KEY,
         complexity: "O(N), N members",
         summary: "Removes members from a set, and deletes the set when none is left.",
+        syntax: "key member...",
+        history: &[("2.4.0", "Several members may be given.")],
         handler: srem,
         ..SET
     },
@@ -60,6 +68,7 @@ pub const COMMANDS: &[Command] = &[
         flags: SHRINK_FAST,
         keys: MOVE_KEYS,
         summary: "Moves a member from one set to another.",
+        syntax: "source destination member",
         handler: smove,
         ..SET
     },
@@ -69,6 +78,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: META_KEY,
         summary: "Tells whether a set has a member.",
+        syntax: "key member",
         handler: sismember,
         ..SET
     },
@@ -80,6 +90,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N), N members",
         summary: "Tells which of several members a set has.",
+        syntax: "key member...",
         handler: smismember,
         ..SET
     },
@@ -89,6 +100,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: META_KEY,
         summary: "Returns the number of members of a set.",
+        syntax: "key",
         handler: scard,
         ..SET
     },
@@ -99,6 +111,8 @@ pub const COMMANDS: &[Command] = &[
         keys: POP_KEY,
         complexity: "O(N), N members returned",
         summary: "Removes random members from a set and returns them.",
+        syntax: "key [count]@3.2.0",
+        history: &[("3.2.0", "`count` is new.")],
         tips: &["nondeterministic_output"],
         handler: spop,
         ..SET
@@ -110,6 +124,8 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(N), N members returned",
         summary: "Returns random members of a set.",
+        syntax: "key [count]@2.6.0",
+        history: &[("2.6.0", "`count` is new.")],
         tips: &["nondeterministic_output"],
         handler: srandmember,
         ..SET
@@ -121,6 +137,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(N), N members",
         summary: "Returns all members of a set.",
+        syntax: "key",
         tips: &["nondeterministic_output_order"],
         handler: smembers,
         ..SET
@@ -132,6 +149,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         complexity: "O(N*M), N members of the smallest set, M sets",
         summary: "Returns the members that all sets have.",
+        syntax: "key...",
         tips: &["nondeterministic_output_order"],
         handler: sinter,
         ..SET
@@ -144,6 +162,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N*M), N members of the smallest set, M sets",
         summary: "Returns the number of members that all sets have.",
+        syntax: "numkeys key... [LIMIT limit]",
         handler: sintercard,
         ..SET
     },
@@ -151,9 +170,10 @@ pub const COMMANDS: &[Command] = &[
         name: "sinterstore",
         arity: -3,
         flags: GROW,
-        keys: STORE_KEYS,
+        keys: INTER_STORE_KEYS,
         complexity: "O(N*M), N members of the smallest set, M sets",
         summary: "Stores the members that all sets have at a key.",
+        syntax: "destination key...",
         handler: sinterstore,
         ..SET
     },
@@ -164,6 +184,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         complexity: "O(N), N members of all sets",
         summary: "Returns the members that any set has.",
+        syntax: "key...",
         tips: &["nondeterministic_output_order"],
         handler: sunion,
         ..SET
@@ -175,6 +196,7 @@ pub const COMMANDS: &[Command] = &[
         keys: STORE_KEYS,
         complexity: "O(N), N members of all sets",
         summary: "Stores the members that any set has at a key.",
+        syntax: "destination key...",
         handler: sunionstore,
         ..SET
     },
@@ -185,6 +207,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         complexity: "O(N), N members of all sets",
         summary: "Returns the members of the first set that no other set has.",
+        syntax: "key...",
         tips: &["nondeterministic_output_order"],
         handler: sdiff,
         ..SET
@@ -196,6 +219,7 @@ pub const COMMANDS: &[Command] = &[
         keys: STORE_KEYS,
         complexity: "O(N), N members of all sets",
         summary: "Stores the members of the first set that no other set has at a key.",
+        syntax: "destination key...",
         handler: sdiffstore,
         ..SET
     },
@@ -207,6 +231,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.0",
         complexity: "O(1) for each call, O(N) for all N members",
         summary: "Iterates over the members of a set.",
+        syntax: "key cursor [MATCH pattern] [COUNT count]",
         tips: &["nondeterministic_output"],
         handler: sscan,
         ..SET

@@ -43,6 +43,8 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -2,
         complexity: "O(N), N entries",
         summary: "Returns the latest entries.",
+        syntax: "[count]",
+        history: &[("4.0.0", "An entry has the client's address and name.")],
         tips: &["request_policy:all_nodes", "nondeterministic_output"],
         handler: get,
         ..SLOWLOG

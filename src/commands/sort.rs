@@ -51,6 +51,8 @@ pub const COMMANDS: &[Command] = &[
         keys: &[SOURCE, PATTERNS, TARGET],
         get_keys: Some(sort_keys),
         summary: "Sorts the elements of a list, a set or a sorted set, and may store the result.",
+        syntax: "key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1]... \
+             order=[ASC | DESC] [sorting=ALPHA] [STORE destination]",
         handler: sort,
         ..SORT
     },
@@ -61,6 +63,8 @@ pub const COMMANDS: &[Command] = &[
         get_keys: Some(source_key),
         since: "7.0.0",
         summary: "Returns the sorted elements of a list, a set or a sorted set.",
+        syntax: "key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1]... \
+             order=[ASC | DESC] [sorting=ALPHA]",
         handler: sort_ro,
         ..SORT
     },

@@ -34,6 +34,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ_FAST,
         keys: READ_KEY,
         summary: "Returns the string at a key.",
+        syntax: "key",
         handler: get,
         ..STRING
     },
@@ -43,6 +44,15 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW,
         keys: SET_KEYS,
         summary: "Sets a key to a string, whatever it held, with options for expiry and conditions.",
+        syntax: "key value condition=[NX | XX]@2.6.12 [GET]@6.2.0 expiration=[EX seconds@2.6.12 | PX \
+             milliseconds@2.6.12 | EXAT unix-time-seconds@6.2.0 | PXAT \
+             unix-time-milliseconds@6.2.0 | KEEPTTL@6.0.0]",
+        history: &[
+            ("2.6.12", "`EX`, `PX`, `NX` and `XX` are new."),
+            ("6.0.0", "`KEEPTTL` is new."),
+            ("6.2.0", "`GET`, `EXAT` and `PXAT` are new."),
+            ("7.0.0", "`NX` and `GET` may be given together."),
+        ],
         handler: set,
         ..STRING
     },
@@ -52,6 +62,8 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))],
         summary: "Sets a key to a string if the key doesn't exist.",
+        syntax: "key value",
+        deprecated: Some(("2.6.12", "`SET` with `NX`")),
         handler: setnx,
         ..STRING
     },
@@ -62,6 +74,8 @@ pub const COMMANDS: &[Command] = &[
         keys: OVERWRITE_KEY,
         since: "2.0.0",
         summary: "Sets a key to a string that expires in seconds.",
+        syntax: "key seconds value",
+        deprecated: Some(("2.6.12", "`SET` with `EX`")),
         handler: setex,
         ..STRING
     },
@@ -72,6 +86,8 @@ pub const COMMANDS: &[Command] = &[
         keys: OVERWRITE_KEY,
         since: "2.6.0",
         summary: "Sets a key to a string that expires in milliseconds.",
+        syntax: "key milliseconds value",
+        deprecated: Some(("2.6.12", "`SET` with `PX`")),
         handler: setex,
         ..STRING
     },
@@ -81,6 +97,8 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
         summary: "Sets a key to a string and returns what it held.",
+        syntax: "key value",
+        deprecated: Some(("6.2.0", "`SET` with `GET`")),
         handler: getset,
         ..STRING
     },
@@ -91,6 +109,7 @@ pub const COMMANDS: &[Command] = &[
         keys: POP_KEY,
         since: "6.2.0",
         summary: "Returns the string at a key and deletes the key.",
+        syntax: "key",
         handler: getdel,
         ..STRING
     },
@@ -101,6 +120,8 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
         since: "6.2.0",
         summary: "Returns the string at a key and sets or removes the key's expiry.",
+        syntax: "key expiration=[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT \
+             unix-time-milliseconds | PERSIST]",
         handler: getex,
         ..STRING
     },
@@ -111,6 +132,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         complexity: "O(N), N keys",
         summary: "Returns the strings at several keys.",
+        syntax: "key...",
         tips: &["request_policy:multi_shard"],
         handler: mget,
         ..STRING
@@ -123,6 +145,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.1",
         complexity: "O(N), N keys",
         summary: "Sets several keys to strings.",
+        syntax: "data=<key value>...",
         tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
         handler: mset,
         ..STRING
@@ -135,7 +158,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.1",
         complexity: "O(N), N keys",
         summary: "Sets several keys to strings if none of them exists.",
-        tips: &["request_policy:multi_shard", "response_policy:agg_min"],
+        syntax: "data=<key value>...",
         handler: msetnx,
         ..STRING
     },
@@ -146,6 +169,7 @@ pub const COMMANDS: &[Command] = &[
         keys: INSERT_KEY,
         since: "2.0.0",
         summary: "Appends to the string at a key.",
+        syntax: "key value",
         handler: append,
         ..STRING
     },
@@ -156,6 +180,7 @@ pub const COMMANDS: &[Command] = &[
         keys: META_KEY,
         since: "2.2.0",
         summary: "Returns the length of the string at a key.",
+        syntax: "key",
         handler: strlen,
         ..STRING
     },
@@ -167,6 +192,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.2.0",
         complexity: "O(M), M bytes of the value",
         summary: "Overwrites part of the string at a key, from an offset on.",
+        syntax: "key offset value",
         handler: setrange,
         ..STRING
     },
@@ -178,6 +204,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.4.0",
         complexity: "O(N), N bytes returned",
         summary: "Returns part of the string at a key.",
+        syntax: "key start end",
         handler: getrange,
         ..STRING
     },
@@ -188,6 +215,8 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(N), N bytes returned",
         summary: "Returns part of the string at a key; the old name of GETRANGE.",
+        syntax: "key start end",
+        deprecated: Some(("2.0.0", "`GETRANGE`")),
         handler: getrange,
         ..STRING
     },
@@ -197,6 +226,7 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: UPDATE_KEY,
         summary: "Adds one to the integer at a key.",
+        syntax: "key",
         handler: incr,
         ..STRING
     },
@@ -206,6 +236,7 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: UPDATE_KEY,
         summary: "Subtracts one from the integer at a key.",
+        syntax: "key",
         handler: decr,
         ..STRING
     },
@@ -215,6 +246,7 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: UPDATE_KEY,
         summary: "Adds to the integer at a key.",
+        syntax: "key increment",
         handler: incrby,
         ..STRING
     },
@@ -224,6 +256,7 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: UPDATE_KEY,
         summary: "Subtracts from the integer at a key.",
+        syntax: "key decrement",
         handler: decrby,
         ..STRING
     },
@@ -234,6 +267,7 @@ pub const COMMANDS: &[Command] = &[
         keys: UPDATE_KEY,
         since: "2.6.0",
         summary: "Adds to the floating-point number at a key.",
+        syntax: "key increment{double}",
         handler: incrbyfloat,
         ..STRING
     },

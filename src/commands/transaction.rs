@@ -49,6 +49,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.2.0",
         complexity: "O(1) for each key",
         summary: "Watches keys: the next transaction fails if one of them changes.",
+        syntax: "key...",
         keys: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
         handler: watch,
         ..TRANSACTION

@@ -2,10 +2,13 @@
 //!
 //! Owns the [`Command`] type and the [`Table`]. Knows no particular command: `main` injects them.
 
+use std::sync::OnceLock;
+
 use hashbrown::HashMap;
 
 use crate::resp::{Args, Error};
 use crate::server::ctx::Ctx;
+use crate::spec::syntax::{self, Argument};
 use crate::spec::{Category, Flags, Group, KeySpec};
 
 /// What executes a command: writes its reply into `ctx.out`, or fails with an error reply.
@@ -38,6 +41,12 @@ pub struct Command {
     pub complexity: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
+    /// Its arguments, in the notation of [`crate::spec::syntax`].
+    pub syntax: &'static str,
+    /// Versions of Redis that changed it, and how.
+    pub history: &'static [(&'static str, &'static str)],
+    /// The version of Redis that deprecated it, and what to use instead.
+    pub deprecated: Option<(&'static str, &'static str)>,
     /// Hints to clients and proxies.
     pub tips: &'static [&'static str],
     /// Its subcommands; the handler then runs only without or with an unknown one.
@@ -59,6 +68,9 @@ impl Command {
         since: "1.0.0",
         complexity: "O(1)",
         summary: "",
+        syntax: "",
+        history: &[],
+        deprecated: None,
         tips: &[],
         subcommands: &[],
         handler: no_handler,
@@ -96,6 +108,8 @@ pub struct Registered {
     pub parent: Option<CommandId>,
     /// Its name, with its container's: `client|kill`.
     pub full_name: Box<str>,
+    /// Its arguments, read from its syntax when they are first asked for.
+    arguments: OnceLock<Vec<Argument>>,
     subcommands: Vec<(&'static str, CommandId)>,
 }
 
@@ -137,7 +151,8 @@ impl Table {
             None => command.name.to_string(),
         };
         let full_name = full_name.into_boxed_str();
-        self.rows.push(Registered { command, parent, full_name, subcommands: Vec::new() });
+        let (arguments, subcommands) = (OnceLock::new(), Vec::new());
+        self.rows.push(Registered { command, parent, full_name, arguments, subcommands });
         id
     }
 
@@ -219,6 +234,11 @@ impl Registered {
     pub fn subcommand(&self, name: &[u8]) -> Option<CommandId> {
         let found = |(sub, _): &&(&str, CommandId)| sub.as_bytes().eq_ignore_ascii_case(name);
         self.subcommands.iter().find(found).map(|(_, id)| *id)
+    }
+
+    /// Its arguments; none if its syntax is wrong, which a test rules out.
+    pub fn arguments(&self) -> &[Argument] {
+        self.arguments.get_or_init(|| syntax::parse(self.command.syntax).unwrap_or_default())
     }
 
     /// Its subcommands.

@@ -4,6 +4,7 @@
 //! keys from arguments. Knows no command and no handler.
 
 mod keys;
+pub mod syntax;
 
 pub use keys::{Find, KeyFlags, KeyRange, KeySpec, Search, key_positions};
 
@@ -53,11 +54,13 @@ bitflags::bitflags! {
         const NO_ASYNC_LOADING = 1 << 19;
         /// Its client keeps no touch of the keys' access clocks.
         const TOUCHES_ARBITRARY_KEYS = 1 << 20;
+        /// For the server's own use and its tests' (`syscmd`).
+        const SYSTEM = 1 << 21;
     }
 }
 
 impl Flags {
-    /// The names that `COMMAND INFO` shows, in its order; `MAY_REPLICATE` it doesn't show.
+    /// The names that `COMMAND INFO` shows, in its order; those it doesn't show have none.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         const NAMES: [(Flags, &str); 19] = [
             (Flags::WRITE, "write"),

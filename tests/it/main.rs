@@ -1,8 +1,11 @@
 //! The one integration test binary: the server in process, with a clock that tests turn.
 
 mod bad_input;
+mod command_table;
 mod digest;
 mod harness;
 mod layers;
 mod propagation;
+mod process;
 mod transcripts;
+mod wire;

@@ -58,6 +58,16 @@ const SUBCOMMANDS: &[Command] = &[
         since: "2.4.0",
         complexity: "O(N), N connections",
         summary: "Describes all connections, or those of a type or with given identifiers.",
+        syntax: "[TYPE client-type=<NORMAL | MASTER | REPLICA | PUBSUB>]@5.0.0 [ID \
+             client-id...]@6.2.0",
+        history: &[
+            ("2.8.12", "The field `id` is new."),
+            ("5.0.0", "`TYPE` is new."),
+            ("6.0.0", "The field `user` is new."),
+            ("6.2.0", "`ID` and the fields `argv-mem`, `tot-mem`, `laddr` and `redir` are new."),
+            ("7.0.0", "The fields `resp`, `multi-mem`, `rbs` and `rbp` are new."),
+            ("7.0.3", "The field `ssub` is new."),
+        ],
         tips: &["nondeterministic_output"],
         handler: list::list,
         ..ADMIN
@@ -68,6 +78,17 @@ const SUBCOMMANDS: &[Command] = &[
         since: "2.4.0",
         complexity: "O(N), N connections",
         summary: "Closes connections.",
+        syntax: "filter=<old-format=ip:port^2.8.12 | new-format=<[ID client-id]@2.8.12 | [TYPE \
+             client-type=<NORMAL | MASTER@3.2.0 | SLAVE | REPLICA@5.0.0 | PUBSUB>]@2.8.12 | [USER \
+             username] | [ADDR addr=ip:port] | [LADDR laddr=ip:port]@6.2.0 | [SKIPME skipme=<YES \
+             | NO>]>...>",
+        history: &[
+            ("2.8.12", "Filters are new."),
+            ("2.8.12", "`ID` is new."),
+            ("3.2.0", "`TYPE` knows `MASTER`."),
+            ("5.0.0", "`TYPE` knows `REPLICA`, which `SLAVE` still means too."),
+            ("6.2.0", "`LADDR` is new."),
+        ],
         handler: kill::kill,
         ..ADMIN
     },
@@ -84,6 +105,8 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 3,
         since: "2.6.9",
         summary: "Names the connection.",
+        syntax: "connection-name",
+        tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         handler: setname,
         ..CLIENT
     },
@@ -92,6 +115,7 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 4,
         since: "7.2.0",
         summary: "Tells the client library's name or version.",
+        syntax: "attr=<LIB-NAME libname | LIB-VER libver>",
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         handler: setinfo,
         ..CLIENT
@@ -101,6 +125,7 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 3,
         since: "3.2.0",
         summary: "Turns the replies of the connection on or off.",
+        syntax: "action=<ON | OFF | SKIP>",
         handler: reply,
         ..CLIENT
     },
@@ -110,6 +135,7 @@ const SUBCOMMANDS: &[Command] = &[
         since: "5.0.0",
         complexity: "O(log N), N connections",
         summary: "Ends a blocking command of another connection.",
+        syntax: "client-id unblock-type=[TIMEOUT | ERROR]",
         handler: unblock,
         ..ADMIN
     },
@@ -118,6 +144,8 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -3,
         since: "3.0.0",
         summary: "Holds commands back for a time.",
+        syntax: "timeout{integer} mode=[WRITE | ALL]@6.2.0",
+        history: &[("6.2.0", "The mode is new, and with it `WRITE`.")],
         handler: pause,
         ..ADMIN
     },
@@ -135,6 +163,7 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 3,
         since: "7.0.0",
         summary: "Exempts the connection from the eviction of clients, or not.",
+        syntax: "enabled=<ON | OFF>",
         handler: no_evict,
         ..ADMIN
     },
@@ -143,6 +172,7 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 3,
         since: "7.2.0",
         summary: "Has the connection's reads leave access clocks alone, or not.",
+        syntax: "enabled=<ON | OFF>",
         handler: no_touch,
         ..CLIENT
     },
@@ -167,6 +197,8 @@ const SUBCOMMANDS: &[Command] = &[
         arity: -3,
         since: "6.0.0",
         summary: "Turns tracking of keys off; on is not available yet.",
+        syntax: "status=<ON | OFF> [REDIRECT client-id] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] \
+             [NOLOOP]",
         handler: tracking,
         ..CLIENT
     },

@@ -44,6 +44,13 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: "O(log N) for each member",
         summary: "Adds members to a sorted set, or changes their scores.",
+        syntax: "key condition=[NX | XX]@3.0.2 comparison=[GT | LT]@6.2.0 [change=CH]@3.0.2 \
+             [increment=INCR]@3.0.2 data=<score member>...",
+        history: &[
+            ("2.4.0", "Several pairs of `score` and `member` may be given."),
+            ("3.0.2", "`XX`, `NX`, `CH` and `INCR` are new."),
+            ("6.2.0", "`GT` and `LT` are new."),
+        ],
         handler: add::zadd,
         ..ZSET
     },
@@ -55,6 +62,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: "O(log N)",
         summary: "Adds to the score of a member.",
+        syntax: "key increment member",
         handler: add::zincrby,
         ..ZSET
     },
@@ -66,6 +74,8 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: "O(M log N), M members removed",
         summary: "Removes members from a sorted set, and deletes the sorted set when none is left.",
+        syntax: "key member...",
+        history: &[("2.4.0", "Several members may be given.")],
         handler: add::zrem,
         ..ZSET
     },
@@ -76,6 +86,7 @@ pub const COMMANDS: &[Command] = &[
         keys: META_KEY,
         since: "1.2.0",
         summary: "Returns the number of members of a sorted set.",
+        syntax: "key",
         handler: add::zcard,
         ..ZSET
     },
@@ -86,6 +97,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         since: "1.2.0",
         summary: "Returns the score of a member.",
+        syntax: "key member",
         handler: add::zscore,
         ..ZSET
     },
@@ -97,6 +109,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N), N members",
         summary: "Returns the scores of members.",
+        syntax: "key member...",
         handler: add::zmscore,
         ..ZSET
     },
@@ -108,6 +121,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(log N)",
         summary: "Returns how many members come before a member, by ascending score.",
+        syntax: "key member [WITHSCORE]",
+        history: &[("7.2.0", "`WITHSCORE` is new.")],
         handler: add::zrank,
         ..ZSET
     },
@@ -119,6 +134,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(log N)",
         summary: "Returns how many members come before a member, by descending score.",
+        syntax: "key member [WITHSCORE]",
+        history: &[("7.2.0", "`WITHSCORE` is new.")],
         handler: add::zrevrank,
         ..ZSET
     },
@@ -130,6 +147,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.0",
         complexity: "O(1) for each call",
         summary: "Iterates over the members and scores of a sorted set.",
+        syntax: "key cursor [MATCH pattern] [COUNT count]",
         tips: &["nondeterministic_output"],
         handler: add::zscan,
         ..ZSET
@@ -142,6 +160,9 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: RANGE,
         summary: "Returns the members in a range of ranks, scores or members.",
+        syntax: "key start{string} stop{string} sortby=[BYSCORE | BYLEX]@6.2.0 [REV]@6.2.0 [LIMIT \
+             offset count]@6.2.0 [WITHSCORES]",
+        history: &[("6.2.0", "`REV`, `BYSCORE`, `BYLEX` and `LIMIT` are new.")],
         handler: range::zrange,
         ..ZSET
     },
@@ -153,6 +174,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(log N + M log M), M members stored",
         summary: "Stores the members in a range of a sorted set in another.",
+        syntax: "dst src min max sortby=[BYSCORE | BYLEX] [REV] [LIMIT offset count]",
         handler: range::zrangestore,
         ..ZSET
     },
@@ -164,6 +186,8 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: RANGE,
         summary: "Returns the members in a range of ranks, from the greatest score down.",
+        syntax: "key start stop [WITHSCORES]",
+        deprecated: Some(("6.2.0", "`ZRANGE` with `REV`")),
         handler: range::zrevrange,
         ..ZSET
     },
@@ -175,6 +199,9 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.5",
         complexity: RANGE,
         summary: "Returns the members in a range of scores.",
+        syntax: "key min{double} max{double} [WITHSCORES]@2.0.0 [LIMIT offset count]",
+        history: &[("2.0.0", "`WITHSCORES` is new.")],
+        deprecated: Some(("6.2.0", "`ZRANGE` with `BYSCORE`")),
         handler: range::zrangebyscore,
         ..ZSET
     },
@@ -186,6 +213,9 @@ pub const COMMANDS: &[Command] = &[
         since: "2.2.0",
         complexity: RANGE,
         summary: "Returns the members in a range of scores, from the greatest score down.",
+        syntax: "key max{double} min{double} [WITHSCORES] [LIMIT offset count]",
+        history: &[("2.1.6", "The ends of the range can be exclusive.")],
+        deprecated: Some(("6.2.0", "`ZRANGE` with `REV` and `BYSCORE`")),
         handler: range::zrevrangebyscore,
         ..ZSET
     },
@@ -197,6 +227,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.9",
         complexity: RANGE,
         summary: "Returns the members in a lexicographical range.",
+        syntax: "key min max [LIMIT offset count]",
+        deprecated: Some(("6.2.0", "`ZRANGE` with `BYLEX`")),
         handler: range::zrangebylex,
         ..ZSET
     },
@@ -208,6 +240,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.9",
         complexity: RANGE,
         summary: "Returns the members in a lexicographical range, from the last to the first.",
+        syntax: "key max min [LIMIT offset count]",
+        deprecated: Some(("6.2.0", "`ZRANGE` with `REV` and `BYLEX`")),
         handler: range::zrevrangebylex,
         ..ZSET
     },
@@ -219,6 +253,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(log N)",
         summary: "Counts the members in a range of scores.",
+        syntax: "key min{double} max{double}",
         handler: range::zcount,
         ..ZSET
     },
@@ -230,6 +265,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.9",
         complexity: "O(log N)",
         summary: "Counts the members in a lexicographical range.",
+        syntax: "key min max",
         handler: range::zlexcount,
         ..ZSET
     },
@@ -241,6 +277,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: REMOVE,
         summary: "Removes the members in a range of ranks.",
+        syntax: "key start stop",
         handler: range::zremrangebyrank,
         ..ZSET
     },
@@ -252,6 +289,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: REMOVE,
         summary: "Removes the members in a range of scores.",
+        syntax: "key min{double} max{double}",
         handler: range::zremrangebyscore,
         ..ZSET
     },
@@ -263,6 +301,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.9",
         complexity: REMOVE,
         summary: "Removes the members in a lexicographical range.",
+        syntax: "key min max",
         handler: range::zremrangebylex,
         ..ZSET
     },
@@ -274,6 +313,7 @@ pub const COMMANDS: &[Command] = &[
         since: "5.0.0",
         complexity: "O(M log N), M members",
         summary: "Removes and returns the members of the least scores.",
+        syntax: "key [count]",
         handler: pop::zpopmin,
         ..ZSET
     },
@@ -285,6 +325,7 @@ pub const COMMANDS: &[Command] = &[
         since: "5.0.0",
         complexity: "O(M log N), M members",
         summary: "Removes and returns the members of the greatest scores.",
+        syntax: "key [count]",
         handler: pop::zpopmax,
         ..ZSET
     },
@@ -296,6 +337,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(K + M log N), K keys, M members",
         summary: "Removes and returns members of the first sorted set that isn't empty.",
+        syntax: "numkeys key... where=<MIN | MAX> [COUNT count]",
         handler: pop::zmpop,
         ..ZSET
     },
@@ -307,6 +349,8 @@ pub const COMMANDS: &[Command] = &[
         since: "5.0.0",
         complexity: "O(log N)",
         summary: "Removes and returns the member of the least score, and waits for one.",
+        syntax: "key... timeout",
+        history: &[("6.0.0", "`timeout` may have decimals.")],
         handler: pop::bzpopmin,
         ..ZSET
     },
@@ -318,6 +362,8 @@ pub const COMMANDS: &[Command] = &[
         since: "5.0.0",
         complexity: "O(log N)",
         summary: "Removes and returns the member of the greatest score, and waits for one.",
+        syntax: "key... timeout",
+        history: &[("6.0.0", "`timeout` may have decimals.")],
         handler: pop::bzpopmax,
         ..ZSET
     },
@@ -329,6 +375,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(K + M log N), K keys, M members",
         summary: "Removes and returns members of a sorted set, and waits for some.",
+        syntax: "timeout numkeys key... where=<MIN | MAX> [COUNT count]",
         handler: pop::bzmpop,
         ..ZSET
     },
@@ -340,6 +387,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N), N members returned",
         summary: "Returns random members of a sorted set.",
+        syntax: "key options=[count [WITHSCORES]]",
         tips: &["nondeterministic_output"],
         handler: pop::zrandmember,
         ..ZSET
@@ -352,6 +400,8 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N) + O(M log M), N members in all, M in the result",
         summary: "Returns the union of sorted sets.",
+        syntax: "numkeys key... [WEIGHTS weight...] [AGGREGATE aggregate=<SUM | MIN | MAX>] \
+             [WITHSCORES]",
         handler: algebra::zunion,
         ..ZSET
     },
@@ -363,6 +413,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N) + O(M log M), N members in all, M in the result",
         summary: "Stores the union of sorted sets.",
+        syntax: "destination numkeys key... [WEIGHTS weight...] [AGGREGATE aggregate=<SUM | MIN | \
+             MAX>]",
         handler: algebra::zunionstore,
         ..ZSET
     },
@@ -374,6 +426,8 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N K) + O(M log M), N members in the smallest of K, M in the result",
         summary: "Returns the intersection of sorted sets.",
+        syntax: "numkeys key... [WEIGHTS weight...] [AGGREGATE aggregate=<SUM | MIN | MAX>] \
+             [WITHSCORES]",
         handler: algebra::zinter,
         ..ZSET
     },
@@ -385,6 +439,8 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N K) + O(M log M), N members in the smallest of K, M in the result",
         summary: "Stores the intersection of sorted sets.",
+        syntax: "destination numkeys key... [WEIGHTS weight...] [AGGREGATE aggregate=<SUM | MIN | \
+             MAX>]",
         handler: algebra::zinterstore,
         ..ZSET
     },
@@ -396,6 +452,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N K), N members in the smallest of K",
         summary: "Counts the members of the intersection of sorted sets.",
+        syntax: "numkeys key... [LIMIT limit]",
         handler: algebra::zintercard,
         ..ZSET
     },
@@ -407,6 +464,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N K), N members in the first of K",
         summary: "Returns the difference of sorted sets.",
+        syntax: "numkeys key... [WITHSCORES]",
         handler: algebra::zdiff,
         ..ZSET
     },
@@ -418,6 +476,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N K), N members in the first of K",
         summary: "Stores the difference of sorted sets.",
+        syntax: "destination numkeys key...",
         handler: algebra::zdiffstore,
         ..ZSET
     },
