@@ -11,6 +11,12 @@ use crate::wire::{Value, write_command};
 
 /// What Redis 7.2 says otherwise than 7.0, and Rhubarb with it.
 const CHANGED: &[(&str, &str, &str)] = &[
+    ("blmove", "flags", "scripts may call it, and it doesn't block there"),
+    ("blpop", "flags", "scripts may call it, and it doesn't block there"),
+    ("brpop", "flags", "scripts may call it, and it doesn't block there"),
+    ("brpoplpush", "flags", "scripts may call it, and it doesn't block there"),
+    ("bzpopmax", "flags", "scripts may call it, and it doesn't block there"),
+    ("bzpopmin", "flags", "scripts may call it, and it doesn't block there"),
     ("client|kill", "arguments", "SKIPME takes one of two words, not any string"),
     ("client|list", "arguments", "IDs repeat as they are, not as a block of one"),
     ("client|pause", "since", "3.0.0 was the first release with it"),
@@ -163,3 +169,142 @@ fn shape(arguments: &[Value]) -> String {
     };
     arguments.iter().map(one).collect::<Vec<_>>().join(", ")
 }
+
+#[test]
+fn keys_are_those_of_redis() {
+    let Some(redis) = Process::redis(&[]) else { return };
+    let mut connection = redis.connect().unwrap();
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    let mut differences = Vec::new();
+    for line in KEYED {
+        for subcommand in ["GETKEYS", "GETKEYSANDFLAGS"] {
+            let mut words = vec!["COMMAND", subcommand];
+            words.extend(line.split(' '));
+            let mut request = Vec::new();
+            write_command(&mut request, &words);
+            let ours = Value::read(&mut harness.send(client, &request).as_slice()).unwrap();
+            if ours.text() == "ERR Invalid command specified" {
+                // Not there yet.
+                continue;
+            }
+            let theirs = connection.call(&words).unwrap();
+            if in_order(&ours) != in_order(&theirs) {
+                differences
+                    .push(format!("{subcommand} {line}:\n  Redis   {theirs}\n  Rhubarb {ours}"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+}
+
+/// Flags of keys in order: RESP2 shows sets as arrays.
+fn in_order(reply: &Value) -> Value {
+    match reply {
+        Value::Array(elements) => {
+            let mut elements: Vec<Value> = elements.iter().map(in_order).collect();
+            if elements.iter().all(|element| matches!(element, Value::Simple(_))) {
+                elements.sort();
+            }
+            Value::Array(elements)
+        }
+        other => other.clone(),
+    }
+}
+
+/// Commands whose keys are told.
+const KEYED: &[&str] = &[
+    "GET k",
+    "GET k x",
+    "PING x",
+    "NOSUCH k",
+    "SET k v",
+    "SET k v GET",
+    "SET k v EX 10 get",
+    "MSET a 1 b 2",
+    "MSET a 1 b",
+    "MSETNX a 1 b 2 c 3",
+    "MGET a b c",
+    "DEL a b",
+    "RENAME a b",
+    "COPY a b DB 2",
+    "OBJECT ENCODING k",
+    "OBJECT HELP",
+    "MEMORY USAGE k SAMPLES 3",
+    "MEMORY DOCTOR x",
+    "SORT k",
+    "SORT k BY w_* GET # GET o_* STORE dst",
+    "SORT k LIMIT 0 STORE store x",
+    "SORT_RO k BY w_* GET o_*",
+    "EVAL script 2 a b arg",
+    "EVAL script 0 arg",
+    "EVAL script x a",
+    "EVAL script -1 a",
+    "EVAL script 3 a b",
+    "EVALSHA sha 1 a",
+    "EVAL_RO script 1 a",
+    "FCALL f 1 a b",
+    "ZUNIONSTORE dst 2 a b WEIGHTS 1 2",
+    "ZUNIONSTORE dst 3 a b",
+    "ZUNION 2 a b WITHSCORES",
+    "ZINTERCARD 2 a b LIMIT 1",
+    "ZDIFFSTORE dst 1 a",
+    "ZRANGESTORE dst src 0 -1",
+    "ZMPOP 2 a b MIN COUNT 3",
+    "BZMPOP 0 2 a b MAX",
+    "LMPOP 1 a LEFT",
+    "BLMPOP 0 2 a b LEFT",
+    "BLPOP a b 0",
+    "BLMOVE a b LEFT RIGHT 0",
+    "RPOPLPUSH a b",
+    "SINTERSTORE dst a b",
+    "SINTERCARD 2 a b",
+    "SMOVE a b m",
+    "SUNION a b",
+    "LCS a b LEN",
+    "PFCOUNT a b",
+    "PFMERGE dst a b",
+    "PFADD k e",
+    "BITOP AND dst a b",
+    "BITFIELD k GET u8 0",
+    "BITFIELD k SET u8 0 1",
+    "BITFIELD k GET u8 0 INCRBY u8 0 1",
+    "BITFIELD_RO k GET u8 0",
+    "GEOADD k 1 2 m",
+    "GEORADIUS k 1 2 3 m STORE dst",
+    "GEORADIUS k 1 2 3 m STOREDIST dst COUNT 1",
+    "GEORADIUSBYMEMBER k m 3 m STORE dst",
+    "GEORADIUS_RO k 1 2 3 m",
+    "GEOSEARCHSTORE dst src FROMLONLAT 1 2 BYRADIUS 3 m",
+    "XADD k * f v",
+    "XREAD COUNT 1 STREAMS a b 0 0",
+    "XREAD STREAMS a b 0",
+    "XREAD BLOCK 0 STREAMS streams streams 0 0",
+    "XREADGROUP GROUP g c COUNT 1 STREAMS a b > >",
+    "XREADGROUP GROUP STREAMS STREAMS STREAMS a >",
+    "XGROUP CREATE k g $",
+    "XINFO STREAM k",
+    "MIGRATE h 1 k 0 1000",
+    "MIGRATE h 1 k 0 1000 COPY AUTH pw",
+    "RESTORE k 0 x",
+    "DUMP k",
+    "PUBLISH c m",
+    "SUBSCRIBE c",
+    "SPUBLISH c m",
+    "SSUBSCRIBE a b",
+    "WATCH a b",
+    "DEBUG OBJECT k",
+    "CONFIG GET k",
+    "CLIENT KILL x",
+    "SWAPDB 0 1",
+    "SCAN 0",
+    "HSCAN k 0",
+    "GETEX k PERSIST",
+    "ACL SETUSER u",
+    "FUNCTION LOAD x",
+    "SCRIPT LOAD x",
+    "EXISTS a b",
+    "PFDEBUG encoding k",
+    "REPLICAOF a b",
+    "LATENCY RESET x",
+];

@@ -344,7 +344,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "bzpopmin",
         arity: -3,
-        flags: BLOCK.union(Flags::NOSCRIPT).union(Flags::FAST),
+        flags: BLOCK.union(Flags::FAST),
         keys: BLOCK_KEYS,
         since: "5.0.0",
         complexity: "O(log N)",
@@ -357,7 +357,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "bzpopmax",
         arity: -3,
-        flags: BLOCK.union(Flags::NOSCRIPT).union(Flags::FAST),
+        flags: BLOCK.union(Flags::FAST),
         keys: BLOCK_KEYS,
         since: "5.0.0",
         complexity: "O(log N)",
