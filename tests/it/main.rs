@@ -5,7 +5,7 @@ mod command_table;
 mod digest;
 mod harness;
 mod layers;
-mod propagation;
 mod process;
+mod propagation;
 mod transcripts;
 mod wire;
