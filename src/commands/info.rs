@@ -163,7 +163,8 @@ fn ratio(a: u64, b: u64) -> String {
 
 fn memory(srv: &mut Server, text: &mut String) {
     let m = srv.memory_use();
-    let MemoryUse { alloc, rss, peak, clients, vm, scripts: cache, overhead } = m;
+    let MemoryUse { alloc, rss, peak, clients, vm, scripts: cache, overhead, .. } = m;
+    let (vm_total, code_total) = (vm + m.vm_functions, cache + m.functions);
     let (used, dataset) = (m.used(), m.dataset());
     let net = used.saturating_sub(srv.startup_memory).max(1);
     let total = process::total_memory();
@@ -193,14 +194,14 @@ fn memory(srv: &mut Server, text: &mut String) {
         "used_memory_lua_human" = human(vm),
         "used_memory_scripts_eval" = cache,
         "number_of_cached_scripts" = srv.scripting.cached(),
-        "number_of_functions" = 0,
-        "number_of_libraries" = 0,
-        "used_memory_vm_functions" = 0,
-        "used_memory_vm_total" = vm,
-        "used_memory_vm_total_human" = human(vm),
-        "used_memory_functions" = 0,
-        "used_memory_scripts" = cache,
-        "used_memory_scripts_human" = human(cache),
+        "number_of_functions" = srv.functions.function_count(),
+        "number_of_libraries" = srv.functions.library_count(),
+        "used_memory_vm_functions" = m.vm_functions,
+        "used_memory_vm_total" = vm_total,
+        "used_memory_vm_total_human" = human(vm_total),
+        "used_memory_functions" = m.functions,
+        "used_memory_scripts" = code_total,
+        "used_memory_scripts_human" = human(code_total),
         "maxmemory" = maxmemory,
         "maxmemory_human" = human(maxmemory),
         "maxmemory_policy" = MaxmemoryPolicy::word(srv.config.maxmemory_policy),

@@ -117,7 +117,7 @@ fn stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             ("cluster.links", 0),
             ("aof.buffer", 0),
             ("lua.caches", m.scripts),
-            ("functions.caches", 0),
+            ("functions.caches", m.functions),
         ],
     );
     for (number, db) in ctx.srv.dbs.iter().enumerate().filter(|(_, db)| !db.is_empty()) {

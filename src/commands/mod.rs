@@ -10,6 +10,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod expire;
+pub mod function;
 pub mod hash;
 pub mod info;
 pub mod keys;
@@ -46,6 +47,7 @@ pub const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     debug::COMMANDS,
     expire::COMMANDS,
+    function::COMMANDS,
     hash::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,

@@ -4,27 +4,27 @@ use crate::resp::{Args, Error};
 use crate::script::{Engine, Flags as ScriptFlags, ScriptId};
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
-use crate::server::scripting::{KillError, ScriptCall};
+use crate::server::scripting::{Code, ScriptCall};
 use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search};
 
-const EVAL: Flags = Flags::NOSCRIPT
+pub(super) const EVAL: Flags = Flags::NOSCRIPT
     .union(Flags::STALE)
     .union(Flags::SKIP_MONITOR)
     .union(Flags::MAY_REPLICATE)
     .union(Flags::NO_MANDATORY_KEYS)
     .union(Flags::MOVABLEKEYS);
-const EVAL_RO: Flags = EVAL.difference(Flags::MAY_REPLICATE).union(Flags::READONLY);
-const SCRIPT_KEYS: &[KeySpec] = &[KeySpec {
+pub(super) const EVAL_RO: Flags = EVAL.difference(Flags::MAY_REPLICATE).union(Flags::READONLY);
+pub(super) const SCRIPT_KEYS: &[KeySpec] = &[KeySpec {
     search: Search::Index(2),
     find: Find::Numkeys { index: 0, first: 1, step: 1 },
     flags: KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE),
 }];
-const SCRIPT_KEYS_RO: &[KeySpec] = &[KeySpec {
+pub(super) const SCRIPT_KEYS_RO: &[KeySpec] = &[KeySpec {
     search: Search::Index(2),
     find: Find::Numkeys { index: 0, first: 1, step: 1 },
     flags: KeyFlags::RO.union(KeyFlags::ACCESS),
 }];
-const SCRIPTING: Command = Command {
+pub(super) const SCRIPTING: Command = Command {
     group: Group::Scripting,
     categories: Category::SCRIPTING,
     complexity: "As the script's",
@@ -188,13 +188,29 @@ fn run(
     script: Result<ScriptId, Error>,
     read_only: bool,
 ) -> Result<(), Error> {
-    let count = args.int(2)?;
+    let keys = key_count(args, args.int(2)?)?;
+    let script = script?;
+    let flags = engine(ctx)?.script(script).flags;
+    run_code(ctx, args, Code::Script(script), flags, keys, read_only)
+}
+
+/// The number of keys among the arguments of EVAL or FCALL.
+pub(super) fn key_count(args: Args<'_>, count: i64) -> Result<usize, Error> {
     if count > i64::try_from(args.len() - 3).unwrap_or(i64::MAX) {
         return Err(Error::NumKeysTooMany);
     }
-    let count = usize::try_from(count).map_err(|_| Error::NumKeysNegative)?;
-    let script = script?;
-    let flags = engine(ctx)?.script(script).flags;
+    usize::try_from(count).map_err(|_| Error::NumKeysNegative)
+}
+
+/// Runs a script or function that declares these flags, if it may run now.
+pub(super) fn run_code(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    code: Code<'_>,
+    flags: ScriptFlags,
+    keys: usize,
+    read_only: bool,
+) -> Result<(), Error> {
     let declared = !flags.contains(ScriptFlags::EVAL_COMPAT);
     if read_only && declared && !flags.contains(ScriptFlags::NO_WRITES) {
         return Err(Error::ScriptFlags);
@@ -206,20 +222,16 @@ fn run(
     }
     let call = ScriptCall {
         oom_allowed,
-        script,
-        keys: args.range(3, 3 + count),
-        argv: args.from(3 + count),
+        code,
+        command: args,
+        keys: args.range(3, 3 + keys),
+        argv: args.from(3 + keys),
         read_only: read_only || flags.contains(ScriptFlags::NO_WRITES),
         client: ctx.client,
         db: ctx.db,
     };
-    let start = ctx.out.len();
     if ctx.srv.run_script(call, &mut ctx.out) {
-        // The reply says so already; it is counted as this command's own error.
-        let text = String::from_utf8_lossy(&ctx.out.bytes()[start..]);
-        let text = text.trim_start_matches('-').trim_end().to_string();
-        ctx.out.truncate(start);
-        return Err(Error::other(text));
+        ctx.failed();
     }
     Ok(())
 }
@@ -255,10 +267,7 @@ fn flush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn kill(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    ctx.srv.scripting.kill().map_err(|error| match error {
-        KillError::NotBusy => Error::NotBusy,
-        KillError::Unkillable => Error::Unkillable,
-    })?;
+    ctx.srv.scripting.kill(false)?;
     ctx.out.ok();
     Ok(())
 }

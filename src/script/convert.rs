@@ -5,7 +5,7 @@
 
 use mlua::{Either, IntoLua, Lua, Table, Value};
 
-use super::engine::Outcome;
+use super::vm::Outcome;
 use crate::resp::{Proto, Reply};
 use crate::util::num;
 
@@ -209,8 +209,9 @@ pub(super) fn reply(value: &Value, script: Proto, out: &mut Reply) -> Outcome {
     writer.value(value, 0, out);
     if out.len() > limit {
         out.truncate(start);
-        out.error_text(b"ERR the reply of the script is too long");
-        return Outcome { failed: true, counted: false };
+        const TOO_LONG: &[u8] = b"ERR the reply of the script is too long";
+        out.error_text(TOO_LONG);
+        writer.outcome.fail(TOO_LONG, false);
     }
     writer.outcome
 }
@@ -237,7 +238,9 @@ impl Writer {
                 (Proto::Resp2, false) => out.null(),
             },
             Value::Table(_) if depth >= MAX_REPLY_DEPTH => {
-                out.error_text(b"ERR reached lua stack limit");
+                const TOO_DEEP: &[u8] = b"ERR reached lua stack limit";
+                out.error_text(TOO_DEEP);
+                self.outcome.fail(TOO_DEEP, false);
             }
             Value::Table(table) => {
                 if !self.tagged(table, depth, out) {
@@ -252,7 +255,9 @@ impl Writer {
     fn tagged(&mut self, table: &Table, depth: usize, out: &mut Reply) -> bool {
         let field = |name: &str| table.raw_get::<Value>(name).unwrap_or(Value::Nil);
         if is_text(&field("err")) {
-            self.error(table, depth, out);
+            let text = err_text(table);
+            out.error_text(&text);
+            self.outcome.fail(&text, is_counted(table));
         } else if let Some(text) = as_text(&field("ok")) {
             out.simple(&text);
         } else if let Some(value) = as_number(&field("double")) {
@@ -270,13 +275,6 @@ impl Writer {
             return false;
         }
         true
-    }
-
-    fn error(&mut self, table: &Table, depth: usize, out: &mut Reply) {
-        out.error_text(&err_text(table));
-        if depth == 0 {
-            self.outcome = Outcome { failed: true, counted: is_counted(table) };
-        }
     }
 
     /// The array ends at its first nil. The border that Lua finds is past it only if the table has

@@ -4,7 +4,10 @@
 //! of the server: a running script reaches it through [`Host`] only, and time, BUSY and SCRIPT
 //! KILL are the host's decisions.
 //!
-//! - [`engine`]: the VM, the script cache, one run.
+//! - [`vm`]: the VM, and one run in it.
+//! - [`engine`]: the cache of scripts.
+//! - [`functions`]: libraries of functions.
+//! - [`register`]: what a library's code does while it is loaded.
 //! - [`host`]: what a server offers to scripts.
 //! - [`sandbox`]: globals, read-only libraries, the holes of stock Lua.
 //! - [`shebang`]: the `#!lua flags=...` line.
@@ -15,16 +18,21 @@
 
 pub mod convert;
 pub mod engine;
+pub mod functions;
 pub mod host;
 pub mod libs;
 pub mod raise;
 pub mod redis_api;
+mod register;
 pub mod sandbox;
 pub mod shebang;
+mod vm;
 
-pub use engine::{CompileError, Engine, Outcome, Script, ScriptId, Sha, sha1_hex};
+pub use engine::{CompileError, Engine, Script, ScriptId, Sha, sha1_hex};
+pub use functions::{Function, Functions, RestorePolicy};
 pub use host::{AclVerdict, Host, LogLevel, Tick};
 pub use shebang::Flags;
+pub use vm::Outcome;
 
 #[cfg(test)]
 mod tests;

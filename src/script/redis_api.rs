@@ -8,9 +8,11 @@ use std::rc::Rc;
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::convert::{self, MAX_ARGS};
-use super::engine::{Shared, sha1_hex, unlimited};
+use super::engine::sha1_hex;
 use super::host::{AclVerdict, LogLevel, with_host};
 use super::raise::Raise;
+use super::register;
+use super::vm::{Kind, Shared, unlimited};
 use crate::resp::{ArgBuf, Proto};
 use crate::util::num;
 
@@ -29,19 +31,37 @@ pub(super) fn table(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     Ok(table)
 }
 
+/// The part of it that the code of a library sees while it is loaded: nothing that could touch
+/// data.
+pub(super) fn library_table(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    version(&table)?;
+    logging(lua, &table)?;
+    register::install(lua, &table, shared)?;
+    Ok(table)
+}
+
 fn constants(table: &Table) -> mlua::Result<()> {
-    for (level, name) in
-        ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].iter().enumerate()
-    {
-        table.set(*name, level)?;
-    }
     table.set("REPL_NONE", 0)?;
     table.set("REPL_AOF", 1)?;
     table.set("REPL_SLAVE", 2)?;
     table.set("REPL_REPLICA", 2)?;
     table.set("REPL_ALL", REPL_ALL)?;
+    version(table)
+}
+
+fn version(table: &Table) -> mlua::Result<()> {
     table.set("REDIS_VERSION", VERSION)?;
     table.set("REDIS_VERSION_NUM", VERSION_NUM)
+}
+
+fn logging(lua: &Lua, table: &Table) -> mlua::Result<()> {
+    for (level, name) in
+        ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].iter().enumerate()
+    {
+        table.set(*name, level)?;
+    }
+    table.set("log", lua.create_function(|lua, args: MultiValue| Ok(log(lua, &args)?))?)
 }
 
 fn commands(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
@@ -163,7 +183,7 @@ fn replies(lua: &Lua, table: &Table) -> mlua::Result<()> {
 }
 
 fn settings(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
-    table.set("log", lua.create_function(|lua, args: MultiValue| Ok(log(lua, &args)?))?)?;
+    logging(lua, table)?;
     let state = Rc::clone(shared);
     let setresp = lua.create_function(move |lua, args: MultiValue| {
         let value = single(&args).ok_or_else(|| error("redis.setresp() requires one argument."))?;
@@ -177,6 +197,9 @@ fn settings(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     table.set("setresp", setresp)?;
     let set_repl = lua.create_function(|lua, args: MultiValue| Ok(set_repl(lua, &args)?))?;
     table.set("set_repl", set_repl)?;
+    if shared.kind == Kind::Functions {
+        return Ok(());
+    }
     table.set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
     // No debugger session is ever attached to a script.
     table.set("breakpoint", lua.create_function(|_, ()| Ok(false))?)?;
@@ -238,7 +261,7 @@ fn integer(lua: &Lua, value: &Value) -> Option<i64> {
 }
 
 /// An error of this API: raised as a table.
-fn error(text: &str) -> Raise {
+pub(super) fn error(text: &str) -> Raise {
     Raise::Reply { text: format!("ERR {text}").into_bytes(), counted: false }
 }
 

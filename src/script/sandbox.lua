@@ -13,7 +13,7 @@ local rep, resume, select, setmetatable, sub, tonumber = string.rep, coroutine.r
 local tostring, type, unpack, xpcall, byte = tostring, type, unpack, xpcall, string.byte
 local recover, describe = native.recover, native.describe
 
-local CHUNK = '@user_script' -- kept alive here: the 5.1 parser doesn't anchor a chunk's name
+local CHUNK = native.library and '@user_function' or '@user_script' -- kept alive here: the 5.1 parser doesn't anchor a chunk's name
 local READONLY = 'Attempt to modify a readonly table'
 local MAX_UNPACK = 8000      -- LUAI_MAXCSTACK: slots that one C function may use
 local MAX_PATTERN = 8192     -- bytes; the matcher recurses on each repetition of a pattern
@@ -25,7 +25,7 @@ local MAX_GSUB = 64          -- nested gsub callbacks: each holds some 8 KiB of 
 
 local G              -- the content of the globals
 local real = {}      -- proxy -> content
-local scripts = {}   -- compiled scripts by number
+local loaded = {}    -- what is run, by number: scripts, or functions of libraries
 local resumed, gsubs, resumes = 0, 0, 0
 
 local function readonly() error(READONLY, 2) end
@@ -367,24 +367,48 @@ end
 
 for name in next, globals do globals[name] = nil end
 setmetatable(G, {__index = missing})
-protect(G, globals)
+real[globals] = G
+local shown = {__index = G, __newindex = readonly, __metatable = false}
+setmetatable(globals, shown)
 globals_meta = protect({__index = missing})
 
 -- Entry points -----------------------------------------------------------------------------------
 
-local entry = {}
+local entry = {loaded = loaded}
 
-function entry.compile(number, source)
+function entry.load(number, source)
   local f, e = compile(source, CHUNK)
-  scripts[number] = f
+  loaded[number] = f
   return f == nil and e or nil
 end
 
 function entry.run(number, keys, argv)
   resumed, gsubs = 0, 0
   G.KEYS, G.ARGV = keys, argv
-  local ok, value = xpcall(scripts[number], describe)
+  local ok, value = xpcall(loaded[number], describe)
   return ok, value
+end
+
+-- Functions get their keys and arguments as parameters. The code of a library, which has none, runs
+-- with other globals: all that it may do is to register functions. The globals are one table whose
+-- content is changed, since functions are made while one shows and run while the other does.
+if native.library then
+  local strict = {__index = missing}
+  local L = setmetatable({redis = protect(setmetatable(native.library, strict))}, strict)
+  local called, keys, argv
+  local function invoke() return called(keys, argv) end
+
+  local function show(content) real[globals], shown.__index = content, content end
+
+  function entry.run(number, k, a)
+    resumed, gsubs = 0, 0
+    called, keys, argv = loaded[number], k, a
+    if k == nil then show(L) end
+    local ok, value = xpcall(invoke, describe)
+    if k == nil then show(G) end
+    called, keys, argv = nil, nil, nil
+    return ok, value
+  end
 end
 
 -- Array functions of the stock library write to a proxy itself, past its metatable. Nothing reads

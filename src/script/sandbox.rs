@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use mlua::{Lua, MultiValue, Table, Value};
 
-use super::engine::Shared;
 use super::libs::{self, Params};
 use super::raise::{self, Raise, SANDBOX_CHUNK, bad_arg, here};
 use super::redis_api;
+use super::vm::{self, Kind, Shared};
 
 const SOURCE: &str = include_str!("sandbox.lua");
 /// `math.random` yields multiples of one part in this many.
@@ -31,6 +31,9 @@ pub(super) fn install(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
 fn natives(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     table.set("deprecated", shared.deprecated_api)?;
+    if shared.kind == Kind::Functions {
+        table.set("library", redis_api::library_table(lua, shared)?)?;
+    }
     let state = Rc::clone(shared);
     table.set("recover", lua.create_function(move |lua, error| recover(lua, &state, error))?)?;
     let state = Rc::clone(shared);
@@ -40,7 +43,7 @@ fn natives(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     })?;
     table.set("describe", describe)?;
     let state = Rc::clone(shared);
-    let tick = lua.create_function(move |_, ()| super::engine::tick(&state).map(|_| ()))?;
+    let tick = lua.create_function(move |_, ()| vm::tick(&state).map(|_| ()))?;
     table.set("tick", tick)?;
     let state = Rc::clone(shared);
     table.set("random", lua.create_function(move |lua, args| random(lua, &state, args))?)?;

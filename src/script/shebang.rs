@@ -54,17 +54,29 @@ pub(super) fn parse(body: &[u8]) -> Result<(Flags, usize), CompileError> {
 fn parse_flags(list: &[u8]) -> Result<Flags, CompileError> {
     let mut flags = Flags::empty();
     for name in list.split(|&byte| byte == b',') {
-        flags |= match name {
-            b"no-writes" => Flags::NO_WRITES,
-            b"allow-oom" => Flags::ALLOW_OOM,
-            b"allow-stale" => Flags::ALLOW_STALE,
-            b"no-cluster" => Flags::NO_CLUSTER,
-            b"allow-cross-slot-keys" => Flags::ALLOW_CROSS_SLOT_KEYS,
-            _ => {
-                let text = b"ERR Unexpected flag in script shebang: ";
-                return Err(CompileError::about(text, name));
-            }
-        };
+        flags |= Flags::of_name(name)
+            .ok_or_else(|| CompileError::about(b"ERR Unexpected flag in script shebang: ", name))?;
     }
     Ok(flags)
+}
+
+/// The flags that can be declared, by name.
+const NAMES: &[(&str, Flags)] = &[
+    ("no-writes", Flags::NO_WRITES),
+    ("allow-oom", Flags::ALLOW_OOM),
+    ("allow-stale", Flags::ALLOW_STALE),
+    ("no-cluster", Flags::NO_CLUSTER),
+    ("allow-cross-slot-keys", Flags::ALLOW_CROSS_SLOT_KEYS),
+];
+
+impl Flags {
+    /// The flag of this name.
+    pub(super) fn of_name(name: &[u8]) -> Option<Self> {
+        NAMES.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, flag)| *flag)
+    }
+
+    /// The names of the flags that are set, in a fixed order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        NAMES.iter().filter(move |(_, flag)| self.contains(*flag)).map(|(name, _)| *name)
+    }
 }

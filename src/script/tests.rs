@@ -381,8 +381,14 @@ fn outcomes_say_who_counted_the_error() {
         engine.run(id, none.args(), none.args(), &mut host, &mut Reply::new(Proto::Resp2))
     };
     assert_eq!(outcome("return 1"), Outcome::default());
-    assert_eq!(outcome("error('x')"), Outcome { failed: true, counted: false });
-    assert_eq!(outcome("redis.call('x')"), Outcome { failed: true, counted: true });
-    assert_eq!(outcome("return redis.pcall('x')"), Outcome { failed: true, counted: true });
-    assert_eq!(outcome("return {err='x'}"), Outcome { failed: true, counted: false });
+    let failed = |codes: &[&str]| {
+        let uncounted = codes.iter().map(|&code| code.into()).collect();
+        Outcome { failed: true, uncounted }
+    };
+    assert_eq!(outcome("error('x')"), failed(&["ERR"]));
+    assert_eq!(outcome("redis.call('x')"), failed(&[]));
+    assert_eq!(outcome("redis.pcall('x')"), Outcome::default());
+    assert_eq!(outcome("return redis.pcall('x')"), failed(&[]));
+    assert_eq!(outcome("return {err='x'}"), failed(&["x"]));
+    assert_eq!(outcome("return {{err='A b'}, redis.pcall('x'), {err='C d'}}"), failed(&["A", "C"]));
 }

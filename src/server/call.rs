@@ -208,10 +208,19 @@ impl Server {
         let started_ns = self.lap_ns;
         let dirty = self.dirty;
         self.depth += 1;
-        let mut ctx =
-            Ctx { srv: self, out, client: id, db, command, caller, blocks: false, told: false };
+        let mut ctx = Ctx {
+            srv: self,
+            out,
+            client: id,
+            db,
+            command,
+            caller,
+            blocks: false,
+            told: false,
+            failed: false,
+        };
         let result = (row.handler)(&mut ctx, args);
-        let Ctx { mut out, blocks, db, told, .. } = ctx;
+        let Ctx { mut out, blocks, db, told, failed, .. } = ctx;
         self.depth -= 1;
         if !told && self.dirty != dirty && flags.contains(Flags::WRITE) {
             self.propagation.add_command(ran_in, args.iter());
@@ -229,7 +238,7 @@ impl Server {
             self.counters.error(error.code());
         }
         if !blocks {
-            self.measure(command, args, id, elapsed_ns, result.is_err());
+            self.measure(command, args, id, elapsed_ns, failed || result.is_err());
         }
         Called { out, blocks, db }
     }
@@ -308,7 +317,7 @@ impl Server {
         match allowed {
             true => self.process(id, args),
             false => {
-                self.reject(id, self.commands.find(&args).ok(), &Error::BusyScript);
+                self.reject(id, self.commands.find(&args).ok(), &self.scripting.busy_error());
                 true
             }
         }

@@ -50,6 +50,8 @@ pub struct Ctx<'a> {
     pub(in crate::server) blocks: bool,
     /// Whether what it changed was told by the handler; else the command is told as it was called.
     pub(in crate::server) told: bool,
+    /// Whether the call counts as failed though the handler doesn't end with an error.
+    pub(in crate::server) failed: bool,
 }
 
 impl Ctx<'_> {
@@ -320,6 +322,11 @@ impl Ctx<'_> {
     /// Keeps the command from being told: it changed nothing that its effects don't tell.
     pub fn propagate_nothing(&mut self) {
         self.told = true;
+    }
+
+    /// Has the call count as failed: the reply holds an error, which is counted already.
+    pub fn failed(&mut self) {
+        self.failed = true;
     }
 
     // ---- waiting ----------------------------------------------------------------------------

@@ -18,6 +18,10 @@ pub struct MemoryUse {
     pub vm: u64,
     /// Cached scripts.
     pub scripts: u64,
+    /// The VM of functions.
+    pub vm_functions: u64,
+    /// Libraries of functions.
+    pub functions: u64,
     /// All that isn't data.
     pub overhead: u64,
 }
@@ -43,7 +47,9 @@ impl Server {
             self.dbs.iter().map(|db| db.overhead_bytes().0 + db.overhead_bytes().1).sum();
         let clients: usize = self.clients.iter().map(|client| client.memory()).sum();
         let (vm, scripts) = self.scripting.memory();
-        let overhead = self.startup_memory + (tables + clients + vm + scripts) as u64;
+        let (vm_functions, functions) = (self.functions.vm_bytes(), self.functions.library_bytes());
+        let lua = vm + scripts + vm_functions + functions;
+        let overhead = self.startup_memory + (tables + clients + lua) as u64;
         MemoryUse {
             alloc,
             rss: process::resident_bytes(),
@@ -51,6 +57,8 @@ impl Server {
             clients: clients as u64,
             vm: vm as u64,
             scripts: scripts as u64,
+            vm_functions: vm_functions as u64,
+            functions: functions as u64,
             overhead: overhead.min(alloc.allocated),
         }
     }

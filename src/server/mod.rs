@@ -29,6 +29,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::keyspace::Db;
 use crate::resp::Proto;
+use crate::script::Functions;
 use crate::stats::{Counters, Latency, RateSampler, SlowLog};
 use crate::util::clock::Clock;
 use crate::util::file::Disk;
@@ -116,6 +117,8 @@ pub struct Server {
     paused: Vec<ClientRef>,
     /// Scripts.
     pub scripting: Scripting,
+    /// Libraries of functions.
+    pub functions: Functions,
     /// Whether scripts may call what is denied to them (`DEBUG SET-DISABLE-DENY-SCRIPTS`).
     pub allow_deny_scripts: bool,
     /// What the network layer offers.
@@ -191,6 +194,7 @@ impl Server {
             pause: None,
             paused: Vec::new(),
             scripting: Scripting::new(config.lua_enable_deprecated_api),
+            functions: Functions::new(config.lua_enable_deprecated_api),
             allow_deny_scripts: false,
             network,
             config_file,

@@ -1,18 +1,22 @@
-//! Running scripts: the engine's host, what a script may call, and serving others meanwhile.
+//! Running scripts and functions: their host, what they may call, and serving others meanwhile.
 //!
 //! Owns the state of the run under way and the rules for commands called by scripts. Never
 //! compiles or interprets: the engine does.
 
 use crate::config::Config;
-use crate::resp::{Args, Error, Reply};
-use crate::script::{AclVerdict, Engine, Host, LogLevel, ScriptId, Tick};
+use crate::resp::{ArgBuf, Args, Error, Reply};
+use crate::script::{
+    AclVerdict, CompileError, Engine, Function, Functions, Host, LogLevel, Outcome, ScriptId, Tick,
+    sha1_hex,
+};
 use crate::server::Server;
 use crate::server::client::ClientRef;
 use crate::server::command::NotFound;
 use crate::server::ctx::Caller;
 use crate::server::propagate::Targets;
 use crate::spec::Flags;
-use crate::util::log::Level;
+use crate::util::clock::Clock;
+use crate::util::log::{Level, Log};
 
 /// The engine, and the run under way.
 #[derive(Default)]
@@ -27,23 +31,36 @@ pub struct Scripting {
     cached: usize,
 }
 
-/// The script that is running.
+/// What is run.
+#[derive(Debug, Clone, Copy)]
+pub enum Code<'a> {
+    /// A script of EVAL.
+    Script(ScriptId),
+    /// A function of a library.
+    Function(&'a Function),
+}
+
+/// The script or function that is running.
 #[derive(Debug)]
 struct Run {
     started_ns: u64,
-    /// Whether it has run longer than `busy-reply-threshold`.
-    busy: bool,
+    /// The function's name, if it is one.
+    function: Option<Box<[u8]>>,
+    /// The command that runs it, once it has run longer than `busy-reply-threshold`.
+    busy: Option<ArgBuf>,
     wrote: bool,
     killed: bool,
 }
 
-/// Why SCRIPT KILL can't end a script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KillError {
-    /// No script is running.
-    NotBusy,
-    /// It has written already.
-    Unkillable,
+/// A function that others can be told of: it keeps them waiting.
+#[derive(Debug)]
+pub struct RunningFunction<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// The command that called it.
+    pub command: Args<'a>,
+    /// For how long it has been running, in milliseconds.
+    pub duration_ms: u64,
 }
 
 impl Scripting {
@@ -87,27 +104,46 @@ impl Scripting {
 
     /// Whether a script has been running for longer than it should.
     pub fn is_busy(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.busy)
+        self.run.as_ref().is_some_and(|run| run.busy.is_some())
     }
 
-    /// Has the running script end.
-    pub fn kill(&mut self) -> Result<(), KillError> {
+    /// Whether a script or function runs.
+    pub fn is_running(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// What clients are told while a script or function keeps them waiting.
+    pub fn busy_error(&self) -> Error {
+        match self.run.as_ref().is_some_and(|run| run.function.is_some()) {
+            true => Error::BusyFunction,
+            false => Error::BusyScript,
+        }
+    }
+
+    /// Has the running script end, or the running function if `function`.
+    pub fn kill(&mut self, function: bool) -> Result<(), Error> {
+        let busy_error = self.busy_error();
         match &mut self.run {
-            Some(run) if run.busy && run.wrote => Err(KillError::Unkillable),
-            Some(run) if run.busy => {
+            Some(run) if run.busy.is_some() && run.wrote => Err(Error::Unkillable),
+            Some(run) if run.busy.is_some() && run.function.is_some() != function => {
+                Err(busy_error)
+            }
+            Some(run) if run.busy.is_some() => {
                 run.killed = true;
                 Ok(())
             }
-            _ => Err(KillError::NotBusy),
+            _ => Err(Error::NotBusy),
         }
     }
 }
 
-/// What a script is run for.
+/// What a script or function is run for.
 #[derive(Debug, Clone, Copy)]
 pub struct ScriptCall<'a> {
-    /// The script.
-    pub script: ScriptId,
+    /// What is run.
+    pub code: Code<'a>,
+    /// The command that runs it.
+    pub command: Args<'a>,
     /// KEYS.
     pub keys: Args<'a>,
     /// ARGV.
@@ -123,35 +159,125 @@ pub struct ScriptCall<'a> {
 }
 
 impl Server {
-    /// Runs a script and appends its reply to `out`; says whether that is an error that has yet
-    /// to be counted.
+    /// Runs a script or function and appends its reply to `out`; says whether that is an error, or
+    /// holds one. Does nothing if one is running.
     pub fn run_script(&mut self, call: ScriptCall<'_>, out: &mut Reply) -> bool {
-        let Some(mut engine) = self.scripting.engine.take() else { return false };
-        self.scripting.memory = (engine.vm_bytes(), engine.cache_bytes());
-        self.scripting.cached = engine.len();
+        let ScriptCall { keys, argv, .. } = call;
+        let outcome = match call.code {
+            Code::Script(script) => {
+                let Some(mut engine) = self.scripting.engine.take() else { return false };
+                self.scripting.memory = (engine.vm_bytes(), engine.cache_bytes());
+                self.scripting.cached = engine.len();
+                let outcome =
+                    self.run_hosted(call, None, |host| engine.run(script, keys, argv, host, out));
+                self.scripting.engine = Some(engine);
+                outcome
+            }
+            Code::Function(function) => {
+                let Some(mut vm) = self.functions.begin_run() else { return false };
+                let name = Some(function.name().into());
+                let outcome =
+                    self.run_hosted(call, name, |host| vm.run(function, keys, argv, host, out));
+                self.functions.end_run(vm);
+                outcome
+            }
+        };
+        outcome.uncounted.iter().for_each(|code| self.counters.error(code));
+        outcome.failed
+    }
+
+    fn run_hosted(
+        &mut self,
+        call: ScriptCall<'_>,
+        function: Option<Box<[u8]>>,
+        run: impl FnOnce(&mut dyn Host) -> Outcome,
+    ) -> Outcome {
         let started_ns = self.clock.mono_ns();
-        let run = Run { started_ns, busy: false, wrote: false, killed: false };
-        self.scripting.run = Some(run);
+        self.scripting.run =
+            Some(Run { started_ns, function, busy: None, wrote: false, killed: false });
         let oom_allowed = call.oom_allowed || !self.is_out_of_memory();
         let mut host = ScriptHost {
             oom_allowed,
             read_only: call.read_only,
             client: call.client,
+            command: call.command,
             db: call.db,
             server: self,
         };
-        let outcome = engine.run(call.script, call.keys, call.argv, &mut host, out);
+        let outcome = run(&mut host);
         self.propagation.narrow(Targets::all());
         self.scripting.run = None;
-        self.scripting.engine = Some(engine);
-        outcome.failed && !outcome.counted
+        outcome
     }
+
+    /// The function that keeps clients waiting, if one does.
+    pub fn busy_function(&self) -> Option<RunningFunction<'_>> {
+        let run = self.scripting.run.as_ref()?;
+        let (name, command) = (run.function.as_deref()?, run.busy.as_ref()?.args());
+        let duration_ms = self.clock.mono_ns().saturating_sub(run.started_ns) / 1_000_000;
+        Some(RunningFunction { name, command, duration_ms })
+    }
+
+    /// Changes the libraries of functions. The code of those that are loaded may run as long as
+    /// `limit_ms` says, or for ever.
+    pub fn change_functions<T>(
+        &mut self,
+        limit_ms: Option<u64>,
+        change: impl FnOnce(&mut Functions, &mut dyn Host) -> Result<T, CompileError>,
+    ) -> Result<T, CompileError> {
+        let (clock, started_ns) = (&*self.clock, self.clock.mono_ns());
+        let mut host = LoadHost { log: &self.log, clock, started_ns, limit_ms };
+        change(&mut self.functions, &mut host)
+    }
+}
+
+/// The server, as the code of a library sees it while it is loaded: it can do no more than log.
+struct LoadHost<'a> {
+    log: &'a Log,
+    clock: &'a dyn Clock,
+    started_ns: u64,
+    limit_ms: Option<u64>,
+}
+
+impl Host for LoadHost<'_> {
+    fn call(&mut self, _: Args<'_>, out: &mut Reply) {
+        out.error(&Error::NotFromScript);
+    }
+
+    fn log(&mut self, level: LogLevel, message: &[u8]) {
+        log(self.log, level, message);
+    }
+
+    fn tick(&mut self) -> Tick {
+        let elapsed_ms = self.clock.mono_ns().saturating_sub(self.started_ns) / 1_000_000;
+        match self.limit_ms.is_some_and(|limit| elapsed_ms > limit) {
+            true => Tick::Kill,
+            false => Tick::Continue,
+        }
+    }
+
+    fn set_repl(&mut self, _: u8) {}
+
+    fn acl_check(&mut self, _: Args<'_>) -> AclVerdict {
+        AclVerdict::Denied
+    }
+}
+
+fn log(log: &Log, level: LogLevel, message: &[u8]) {
+    let level = match level {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Verbose => Level::Verbose,
+        LogLevel::Notice => Level::Notice,
+        LogLevel::Warning => Level::Warning,
+    };
+    log.write(level, format_args!("{}", String::from_utf8_lossy(message)));
 }
 
 /// The server, as a running script sees it.
 struct ScriptHost<'a> {
     server: &'a mut Server,
     client: ClientRef,
+    command: Args<'a>,
     /// What the script has selected; its client's selection stays.
     db: usize,
     read_only: bool,
@@ -216,14 +342,7 @@ impl Host for ScriptHost<'_> {
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
-        let level = match level {
-            LogLevel::Debug => Level::Debug,
-            LogLevel::Verbose => Level::Verbose,
-            LogLevel::Notice => Level::Notice,
-            LogLevel::Warning => Level::Warning,
-        };
-        let message = String::from_utf8_lossy(message);
-        self.server.log.write(level, format_args!("{message}"));
+        log(&self.server.log, level, message);
     }
 
     fn tick(&mut self) -> Tick {
@@ -231,18 +350,28 @@ impl Host for ScriptHost<'_> {
         let now_ns = server.clock.mono_ns();
         let Some(run) = &mut server.scripting.run else { return Tick::Continue };
         let elapsed_ms = now_ns.saturating_sub(run.started_ns) / 1_000_000;
-        if !run.busy && threshold_ms(&server.config).is_some_and(|limit| elapsed_ms >= limit) {
-            run.busy = true;
+        if run.busy.is_none() {
+            if threshold_ms(&server.config).is_none_or(|limit| elapsed_ms < limit) {
+                return Tick::Continue;
+            }
+            run.busy = Some(ArgBuf::from(self.command));
+            let (kill, name) = match &run.function {
+                Some(name) => ("FUNCTION KILL", name.clone()),
+                None => ("SCRIPT KILL", sha_of(self.command)),
+            };
             server.log.warning(format_args!(
                 "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can \
-                 try killing the script using the SCRIPT KILL command."
+                 try killing the script using the {kill} command. Script name is: {}.",
+                String::from_utf8_lossy(&name)
             ));
-        }
-        if !run.busy {
-            return Tick::Continue;
         }
         server.poll_while_busy();
         let killed = server.scripting.run.as_ref().is_some_and(|run| run.killed);
+        if killed {
+            let function = server.scripting.run.as_ref().is_some_and(|run| run.function.is_some());
+            let command = if function { "FUNCTION" } else { "SCRIPT" };
+            server.log.notice(format_args!("Script killed by user with {command} KILL."));
+        }
         match killed || server.shutdown.is_some() {
             true => Tick::Kill,
             false => Tick::Continue,
@@ -269,6 +398,15 @@ impl Server {
         let mut network = std::mem::replace(&mut self.network, Box::new(super::network::NoNetwork));
         network.poll_busy(self);
         self.network = network;
+    }
+}
+
+/// The SHA1 that names the script of an EVAL or EVALSHA.
+fn sha_of(command: Args<'_>) -> Box<[u8]> {
+    let body = command.get(1).unwrap_or_default();
+    match command.get(0).is_some_and(|name| name.to_ascii_lowercase().starts_with(b"evalsha")) {
+        true => body.to_ascii_lowercase().into(),
+        false => sha1_hex(body).into(),
     }
 }
 

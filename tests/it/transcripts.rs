@@ -68,6 +68,7 @@ transcripts!(
     transactions,
     pubsub,
     scripts,
+    functions,
     sort,
     hashes,
     lists,

@@ -7,7 +7,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use super::Params;
 use super::json::{Config, InvalidNumbers, decode, encode};
-use crate::script::engine::{unlimited, unlimited_if_small};
+use crate::script::vm::{unlimited, unlimited_if_small};
 
 /// Deepest nesting that a script may ask for: the encoder and the decoder recurse.
 const MAX_DEPTH: u32 = 2_000;

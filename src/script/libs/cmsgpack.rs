@@ -7,8 +7,8 @@ use mlua::{Lua, LuaString, MultiValue, Table, Value};
 
 use super::{MAX_OUTPUT, Params};
 use crate::script::convert;
-use crate::script::engine::{unlimited, unlimited_if_small};
 use crate::script::raise::{Raise, here};
+use crate::script::vm::{unlimited, unlimited_if_small};
 
 /// Tables nested deeper than this are packed as nil.
 const MAX_PACK_DEPTH: usize = 16;

@@ -1,0 +1,337 @@
+//! The virtual machine: sandboxed Lua, and one run in it.
+//!
+//! Owns the VM, the state that it shares with native functions, and how a run ends. Never decides
+//! who may run what, nor for how long: see [`Host`]. What is loaded into it is its owner's affair:
+//! [`Engine`](super::Engine) for scripts, [`Functions`](super::Functions) for libraries.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use mlua::{Function, HookTriggers, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmState};
+
+use super::convert;
+use super::host::{self, Host, Tick};
+use super::raise::{self, KILLED, Raise};
+use super::register::Registering;
+use super::sandbox;
+use crate::resp::{ArgBuf, Args, Proto, Reply};
+
+/// Lua instructions between two calls of [`Host::tick`].
+const TICK_INSTRUCTIONS: u32 = 100_000;
+/// Bytes that the VM may hold while a script runs: past this a script gets Lua's memory error.
+/// Without a limit a failed allocation would end the process.
+const MEMORY_LIMIT: usize = 4 << 30;
+/// Runs between two rounds of housekeeping in the VM.
+const SWEEP_RUNS: u32 = 64;
+/// Scratch buffers above this many bytes are given back after a run.
+const KEEP_SCRATCH: usize = 64 * 1024;
+
+/// The error of a function that has been killed.
+const FUNCTION_KILLED: &[u8] = b"ERR Script killed by user with FUNCTION KILL.";
+/// The error of a library whose code runs for too long.
+const LOAD_TIMEOUT: &[u8] = b"ERR FUNCTION LOAD timeout";
+
+/// What a VM runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Scripts of EVAL, which find KEYS and ARGV among their globals.
+    Scripts,
+    /// Functions of libraries, which get them as arguments.
+    Functions,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// The reply is an error, or holds one.
+    pub failed: bool,
+    /// The codes of the errors in the reply that no command has counted.
+    pub uncounted: Vec<Box<str>>,
+}
+
+/// The most errors of one reply that are counted one by one.
+const COUNTED_MAX: usize = 1_000;
+
+impl Outcome {
+    /// Notes an error in the reply.
+    pub(super) fn fail(&mut self, text: &[u8], counted: bool) {
+        self.failed = true;
+        if !counted && self.uncounted.len() < COUNTED_MAX {
+            let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
+            self.uncounted.push(String::from_utf8_lossy(code).into());
+        }
+    }
+}
+
+/// What ended a run, as the error handler saw it while the stack stood.
+#[derive(Debug)]
+struct Failure {
+    text: Vec<u8>,
+    counted: bool,
+    line: Option<(String, usize)>,
+}
+
+/// State that the engine and the native functions share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// What `redis.setresp` chose.
+    pub(super) proto: Cell<Proto>,
+    /// The script has been told to end.
+    pub(super) killed: Cell<bool>,
+    /// What is run.
+    pub(super) kind: Kind,
+    /// Scripts see what Redis 7 took from them, unless configured.
+    pub(super) deprecated_api: bool,
+    /// The library that is being loaded.
+    pub(super) registering: RefCell<Option<Registering>>,
+    /// State of `math.random`: 48 bits.
+    pub(super) random: Cell<u64>,
+    /// The command that a script is about to call.
+    pub(super) args: RefCell<ArgBuf>,
+    /// Its reply.
+    pub(super) reply: RefCell<Reply>,
+    failure: RefCell<Option<Failure>>,
+}
+
+impl Shared {
+    fn new(kind: Kind, deprecated_api: bool) -> Self {
+        Self {
+            kind,
+            deprecated_api,
+            registering: RefCell::new(None),
+            proto: Cell::new(Proto::Resp2),
+            killed: Cell::new(false),
+            random: Cell::new(sandbox::RANDOM_START),
+            args: RefCell::new(ArgBuf::new()),
+            reply: RefCell::new(Reply::new(Proto::Resp2)),
+            failure: RefCell::new(None),
+        }
+    }
+
+    fn begin_run(&self) {
+        self.proto.set(Proto::Resp2);
+        self.killed.set(false);
+        self.failure.borrow_mut().take();
+    }
+
+    fn end_run(&self) {
+        let mut args = self.args.borrow_mut();
+        if args.heap_bytes() > KEEP_SCRATCH {
+            *args = ArgBuf::new();
+        }
+        let mut reply = self.reply.borrow_mut();
+        if reply.buf_mut().capacity() > KEEP_SCRATCH {
+            *reply = Reply::new(Proto::Resp2);
+        }
+    }
+
+    /// The message handler of a run: notes the error and its line.
+    pub(super) fn note_failure(&self, lua: &Lua, error: &Value) {
+        let (text, counted) = describe(lua, error);
+        let line = raise::script_line(lua);
+        *self.failure.borrow_mut() = Some(Failure { text, counted, line });
+    }
+}
+
+/// An error value's text, code first, and whether it has been counted.
+fn describe(lua: &Lua, error: &Value) -> (Vec<u8>, bool) {
+    match error {
+        Value::Table(table) => (convert::err_text(table), convert::is_counted(table)),
+        Value::Error(inner) => match Raise::of(inner) {
+            Raise::Reply { text, counted } => (text, counted),
+            Raise::Text(text) => ([b"ERR ", &*text].concat(), false),
+            Raise::Killed => (KILLED.to_vec(), false),
+        },
+        other => {
+            let text = raise::text_of(other);
+            let text = raise::relocate(lua, &text).unwrap_or(text);
+            ([b"ERR ", &*text].concat(), false)
+        }
+    }
+}
+
+/// What is run: its number in the VM, and the name that errors give it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) number: u32,
+    pub(super) name: &'a [u8],
+}
+
+/// The VM with the sandbox built into it.
+pub(super) struct Vm {
+    pub(super) lua: Lua,
+    pub(super) shared: Rc<Shared>,
+    /// What is loaded, by number.
+    pub(super) loaded: Table,
+    load: Function,
+    run: Function,
+    sweep: Function,
+    runs: u32,
+}
+
+impl Vm {
+    /// A VM in which nothing is loaded.
+    ///
+    /// # Panics
+    /// If the sandbox's own code doesn't run: a defect, or no memory at all.
+    pub(super) fn new(kind: Kind, deprecated_api: bool) -> Self {
+        Self::build(Rc::new(Shared::new(kind, deprecated_api)))
+            .unwrap_or_else(|error| panic!("the Lua sandbox fails: {error}"))
+    }
+
+    fn build(shared: Rc<Shared>) -> mlua::Result<Self> {
+        let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
+        let options = LuaOptions::new().catch_rust_panics(false);
+        let lua = Lua::new_with(libs, options)?;
+        let entry: Table = sandbox::install(&lua, &shared)?;
+        let triggers = HookTriggers::new().every_nth_instruction(TICK_INSTRUCTIONS);
+        let state = Rc::clone(&shared);
+        lua.set_global_hook(triggers, move |_, _| tick(&state))?;
+        Ok(Self {
+            loaded: entry.get("loaded")?,
+            load: entry.get("load")?,
+            run: entry.get("run")?,
+            sweep: entry.get("sweep")?,
+            runs: 0,
+            shared,
+            lua,
+        })
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// Compiles a source and keeps it under its number; the text of what is wrong with it.
+    pub(super) fn compile(&self, number: u32, source: &[u8]) -> Result<(), Vec<u8>> {
+        let compiled = self
+            .lua
+            .create_string(source)
+            .and_then(|source| self.load.call::<Value>((number, source)));
+        match compiled {
+            Ok(Value::Nil) => Ok(()),
+            Ok(error) => Err(raise::text_of(&error)),
+            Err(error) => Err(raise::text_of(&Value::Error(Box::new(error)))),
+        }
+    }
+
+    /// Runs what was compiled under this number as the code of a library, which may only register
+    /// functions; the error's text, code first.
+    pub(super) fn register(&self, number: u32, host: &mut dyn Host) -> Result<(), Vec<u8>> {
+        self.shared.begin_run();
+        let result = host::with_host_set(host, || self.invoke((number, mlua::Nil, mlua::Nil)));
+        let error = match result {
+            Ok((true, _)) => return Ok(()),
+            Ok((false, error)) => error,
+            Err(error) => Value::Error(Box::new(error)),
+        };
+        Err(match self.shared.killed.get() {
+            true => LOAD_TIMEOUT.to_vec(),
+            false => self.failure(&error).text,
+        })
+    }
+
+    /// Runs something and appends its reply to `out`, in the protocol that `out` is set to.
+    pub(super) fn run(
+        &mut self,
+        target: Target<'_>,
+        keys: Args<'_>,
+        argv: Args<'_>,
+        host: &mut dyn Host,
+        out: &mut Reply,
+    ) -> Outcome {
+        self.shared.begin_run();
+        let result = host::with_host_set(host, || {
+            let keys = self.lua.create_sequence_from(keys.iter().map(convert::string))?;
+            let argv = self.lua.create_sequence_from(argv.iter().map(convert::string))?;
+            self.invoke((target.number, keys, argv))
+        });
+        let outcome = match result {
+            Ok((true, value)) => convert::reply(&value, self.shared.proto.get(), out),
+            Ok((false, error)) => self.reply_failure(target, &error, out),
+            Err(error) => self.reply_failure(target, &Value::Error(Box::new(error)), out),
+        };
+        self.shared.end_run();
+        self.keep_house();
+        outcome
+    }
+
+    fn invoke(&self, args: impl IntoLuaMulti) -> mlua::Result<(bool, Value)> {
+        self.lua.set_memory_limit(MEMORY_LIMIT)?;
+        let result = self.run.call(args);
+        self.lua.set_memory_limit(0)?;
+        result
+    }
+
+    /// What ended a run.
+    fn failure(&self, error: &Value) -> Failure {
+        let noted = self.shared.failure.borrow_mut().take();
+        noted.unwrap_or_else(|| {
+            let (text, counted) = describe(&self.lua, error);
+            Failure { text, counted, line: None }
+        })
+    }
+
+    /// The reply of a run that ended with an error, with its name and line.
+    fn reply_failure(&self, target: Target<'_>, error: &Value, out: &mut Reply) -> Outcome {
+        let mut failure = self.failure(error);
+        if self.shared.killed.get() {
+            failure.text = match self.shared.kind {
+                Kind::Scripts => KILLED.to_vec(),
+                Kind::Functions => FUNCTION_KILLED.to_vec(),
+            };
+        }
+        if let Some((source, line)) = failure.line {
+            failure.text.extend_from_slice(b" script: ");
+            failure.text.extend_from_slice(target.name);
+            failure.text.extend_from_slice(format!(", on {source}:{line}.").as_bytes());
+        }
+        out.error_text(&failure.text);
+        let mut outcome = Outcome::default();
+        outcome.fail(&failure.text, failure.counted);
+        outcome
+    }
+
+    /// From time to time removes what scripts left behind in shared tables, and gives the
+    /// collector a step, so that small scripts don't put its work off for ever.
+    fn keep_house(&mut self) {
+        self.runs += 1;
+        if self.runs >= SWEEP_RUNS {
+            self.runs = 0;
+            // Neither can fail, save for want of memory; then the next round will do it.
+            let _ = self.sweep.call::<()>(());
+            let _ = self.lua.gc_step();
+        }
+    }
+}
+
+/// The count hook. Once a script is killed it is raised again and again: no `pcall` holds it.
+pub(super) fn tick(shared: &Shared) -> mlua::Result<VmState> {
+    if !shared.killed.get() {
+        match host::with_host(|host| host.tick()) {
+            Some(Tick::Kill) => shared.killed.set(true),
+            Some(Tick::Continue) | None => return Ok(VmState::Continue),
+        }
+    }
+    Err(Raise::Killed.into())
+}
+
+/// Runs native code without the memory limit, under which each step costs a protected call. What it
+/// takes still counts: the script's own next allocation meets the limit.
+pub(super) fn unlimited<R>(lua: &Lua, f: impl FnOnce() -> mlua::Result<R>) -> mlua::Result<R> {
+    lua.set_memory_limit(0)?;
+    let result = f();
+    lua.set_memory_limit(MEMORY_LIMIT)?;
+    result
+}
+
+/// As [`unlimited`], if what is worked on has few bytes; else as it is.
+pub(super) fn unlimited_if_small<R>(
+    lua: &Lua,
+    bytes: usize,
+    f: impl FnOnce() -> mlua::Result<R>,
+) -> mlua::Result<R> {
+    const SMALL: usize = 1 << 20;
+    if bytes <= SMALL { unlimited(lua, f) } else { f() }
+}
