@@ -15,6 +15,7 @@ pub mod value;
 pub mod keyspace;
 
 pub mod config;
+pub mod persist;
 pub mod script;
 pub mod stats;
 

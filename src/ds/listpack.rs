@@ -710,6 +710,13 @@ impl Listpack {
     }
 }
 
+/// Whether no two of the elements have the same text.
+pub fn all_differ<'a>(elements: impl Iterator<Item = Element<'a>>) -> bool {
+    let mut seen = hashbrown::HashSet::with_capacity(elements.size_hint().0);
+    let mut elements = elements;
+    elements.all(|element| seen.insert(element.to_vec()))
+}
+
 fn clamp_count(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(UNKNOWN_COUNT)
 }

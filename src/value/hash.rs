@@ -84,13 +84,18 @@ impl std::fmt::Debug for Hash {
 }
 
 impl Hash {
-    /// Takes a listpack of pairs, such as one from an RDB file; none if the pairs are not whole or
-    /// a field is there twice.
-    pub fn from_listpack(pack: Listpack) -> Option<Self> {
-        let mut seen = hashbrown::HashSet::with_capacity(pack.len() / 2);
+    /// Takes a listpack of pairs, such as one from an RDB file; none if the pairs are not whole or,
+    /// looked for only if `deep`, a field is there twice.
+    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Option<Self> {
         let whole = pack.len().is_multiple_of(2);
-        let unique = pack.pairs().all(|(field, _)| seen.insert(field.to_vec()));
-        (whole && unique).then_some(Self(Repr::Pack(pack)))
+        if !whole || deep && !listpack::all_differ(pack.pairs().map(|(field, _)| field)) {
+            return None;
+        }
+        let mut hash = Self(Repr::Pack(pack));
+        if hash.len() > limits.hash_max_listpack_entries {
+            hash.become_table();
+        }
+        Some(hash)
     }
 
     /// The listpack, if the hash is in that encoding.
@@ -433,9 +438,14 @@ mod tests {
 
     #[test]
     fn refuses_listpacks_that_are_no_hash() {
-        let pack = |texts: &[&[u8]]| texts.iter().copied().collect::<Listpack>();
-        assert!(Hash::from_listpack(pack(&[b"a", b"1", b"b", b"1"])).is_some());
-        assert!(Hash::from_listpack(pack(&[b"a", b"1", b"b"])).is_none());
-        assert!(Hash::from_listpack(pack(&[b"a", b"1", b"a", b"2"])).is_none());
+        let load = |texts: &[&[u8]], deep| {
+            Hash::from_listpack(texts.iter().copied().collect::<Listpack>(), deep, &LIMITS)
+        };
+        assert!(load(&[b"a", b"1", b"b", b"1"], true).is_some());
+        assert!(load(&[b"a", b"1", b"b"], false).is_none());
+        assert!(load(&[b"a", b"1", b"a", b"2"], true).is_none());
+        assert!(load(&[b"a", b"1", b"a", b"2"], false).is_some());
+        let large = load(&[&b"a"[..]; 18], false).expect("pairs");
+        assert_eq!((large.encoding(), large.len()), ("hashtable", 1));
     }
 }

@@ -388,6 +388,41 @@ impl List {
         positions.len()
     }
 
+    // ---- saving and loading -----------------------------------------------------------------
+
+    /// Adds a node of several elements on the right, such as one from an RDB file;
+    /// [`settle`](Self::settle) must follow.
+    pub fn append_packed(&mut self, pack: Listpack) {
+        if !pack.is_empty() {
+            self.append_node(Node::Packed(Arc::new(pack)));
+        }
+    }
+
+    /// As [`append_packed`](Self::append_packed), of one element that is kept for itself.
+    pub fn append_plain(&mut self, bytes: &[u8]) {
+        self.append_node(Node::Plain(Arc::from(bytes)));
+    }
+
+    fn append_node(&mut self, node: Node) {
+        if let Repr::Packed(_) = self.0 {
+            self.0 = Repr::Nodes(Tree::new());
+        }
+        if let Repr::Nodes(tree) = &mut self.0 {
+            tree.push_back(node);
+        }
+    }
+
+    /// Makes the list one listpack if its nodes are one that may be.
+    pub fn settle(&mut self, limits: &Limits) {
+        let Repr::Nodes(tree) = &mut self.0 else { return };
+        if tree.len() == 1
+            && let Some(Node::Packed(pack)) = tree.first()
+            && fits(pack, 0, 0, limits)
+        {
+            self.0 = Repr::Packed((**pack).clone());
+        }
+    }
+
     /// The nodes in order, as a saved list keeps them: packed, or plain.
     pub fn nodes(&self) -> Vec<Result<&Listpack, &[u8]>> {
         match &self.0 {

@@ -77,11 +77,26 @@ impl Set {
         Self(Repr::Table(Box::new(Dict::new(Seed(a, b)))))
     }
 
-    /// Takes a listpack, such as one from an RDB file; none if a member is there twice.
-    pub fn from_listpack(pack: Listpack) -> Option<Self> {
-        let mut seen = hashbrown::HashSet::with_capacity(pack.len());
-        let unique = pack.iter().all(|member| seen.insert(member.to_vec()));
-        unique.then_some(Self(Repr::Pack(pack)))
+    /// Takes a listpack, such as one from an RDB file; none if a member is there twice, which is
+    /// looked for only if `deep`.
+    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Option<Self> {
+        if deep && !listpack::all_differ(pack.iter()) {
+            return None;
+        }
+        let mut set = Self(Repr::Pack(pack));
+        if set.len() > limits.set_max_listpack_entries {
+            set.become_table();
+        }
+        Some(set)
+    }
+
+    /// Takes an intset, such as one from an RDB file.
+    pub fn from_intset(ints: Intset, limits: &Limits) -> Self {
+        let mut set = Self(Repr::Ints(ints));
+        if set.len() > limits.set_max_intset_entries.min(INTSET_MAX) {
+            set.become_table();
+        }
+        set
     }
 
     /// The intset, if the set is in that encoding.

@@ -12,7 +12,7 @@ use triomphe::ThinArc;
 
 use super::{Limits, sample};
 use crate::ds::dict::{Dict, Keyed, Seed};
-use crate::ds::listpack::{Element, Listpack, MAX_BYTES, Pos};
+use crate::ds::listpack::{self, Element, Listpack, MAX_BYTES, Pos};
 use crate::ds::tree::{Item, Probe, Tree};
 use crate::util::num::{self, IntBuf};
 use crate::util::seed;
@@ -148,6 +148,61 @@ impl ZSet {
                 size_of::<Large>() + large.dict.heap_bytes() + large.tree.heap_bytes() + members
             }
         }
+    }
+
+    /// Takes a listpack of members and scores, such as one from an RDB file; none if the pairs are
+    /// not whole, a score is no number or, looked for only if `deep`, a member is there twice.
+    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Option<Self> {
+        let whole = pack.len().is_multiple_of(2);
+        if !whole || deep && !listpack::all_differ(pack.pairs().map(|(member, _)| member)) {
+            return None;
+        }
+        let (mut buf, mut last, mut sorted) =
+            (IntBuf::new(), (f64::NEG_INFINITY, Vec::new()), true);
+        for (member, score) in pack.pairs() {
+            let (member, score) = (member.as_bytes(&mut buf), checked_score(score)?);
+            sorted &= order(last.0, &last.1, score, member).is_le();
+            last.0 = score;
+            last.1.clear();
+            last.1.extend_from_slice(member);
+        }
+        let mut set = Self(Repr::Packed(Listpack::new()));
+        if sorted {
+            set.0 = Repr::Packed(pack);
+        } else {
+            for (member, score) in pack.pairs() {
+                set.set(member.as_bytes(&mut buf), read_score(score), limits);
+            }
+        }
+        if set.len() > limits.zset_max_listpack_entries {
+            set.enlarge();
+        }
+        Some(set)
+    }
+
+    /// Collects members that come in any order, each with its score, as an RDB file tells them;
+    /// none if one is there twice.
+    pub fn from_members(members: Vec<(Vec<u8>, f64)>, limits: &Limits) -> Option<Self> {
+        let small = members.len() <= limits.zset_max_listpack_entries
+            && members.iter().all(|(name, _)| name.len() <= limits.zset_max_listpack_value);
+        let mut items: Vec<Scored> = (members.into_iter())
+            .map(|(name, score)| Scored { score, member: Member::new(&name, score) })
+            .collect();
+        if items.first().zip(items.last()).is_some_and(|(first, last)| first.score > last.score) {
+            items.reverse();
+        }
+        // Files have them in order or in reverse: the sort finds that out in one pass.
+        items.sort_by(|a, b| order(a.score, a.member.key(), b.score, b.member.key()));
+        if small {
+            let mut pack = Listpack::new();
+            items.iter().for_each(|item| push_packed(&mut pack, item.member.key(), item.score));
+            pack.shrink_to_fit();
+            let unique = listpack::all_differ(pack.pairs().map(|(member, _)| member));
+            return unique.then_some(Self(Repr::Packed(pack)));
+        }
+        let count = items.len();
+        let set = Self(Repr::Large(Box::new(Large::from_sorted(items))));
+        (set.len() == count).then_some(set)
     }
 
     /// The listpack, if the set is small.
@@ -353,18 +408,11 @@ impl ZSet {
 
     /// Makes the set large.
     fn enlarge(&mut self) -> &mut Large {
-        let (a, b) = seed::hash_seed();
-        let mut dict = Dict::new(Seed(a, b));
         let mut items = Vec::with_capacity(self.len());
-        let mut member_bytes = 0;
         self.for_each(|member, score| {
-            let handle = Member::new(member, score);
-            dict.insert(handle.clone());
-            items.push(Scored { score, member: handle });
-            member_bytes += member.len();
+            items.push(Scored { score, member: Member::new(member, score) });
         });
-        let tree = Tree::from_sorted(items);
-        self.0 = Repr::Large(Box::new(Large { dict, tree, member_bytes }));
+        self.0 = Repr::Large(Box::new(Large::from_sorted(items)));
         match &mut self.0 {
             Repr::Large(large) => large,
             Repr::Packed(_) => unreachable!("the set has just become large"),
@@ -373,6 +421,24 @@ impl ZSet {
 }
 
 impl Large {
+    /// Of members in order; of those that are there twice, which only an unchecked listpack may
+    /// hold, the first stays.
+    fn from_sorted(mut items: Vec<Scored>) -> Self {
+        let (a, b) = seed::hash_seed();
+        let mut dict = Dict::new(Seed(a, b));
+        let mut member_bytes = 0;
+        items.retain(|item| {
+            let hash = dict.hash(item.member.key());
+            let new = dict.get_hashed(hash, item.member.key()).is_none();
+            if new {
+                member_bytes += item.member.key().len();
+                dict.insert_hashed(hash, item.member.clone());
+            }
+            new
+        });
+        Self { dict, tree: Tree::from_sorted(items), member_bytes }
+    }
+
     /// Adds a member that isn't there.
     fn add(&mut self, member: &[u8], score: f64) {
         self.put(self.dict.hash(member), member, score, None);
@@ -403,6 +469,14 @@ fn read_score(element: Element<'_>) -> f64 {
     match element {
         Element::Int(value) => value as f64,
         Element::Str(text) => num::parse_f64(text).unwrap_or(0.0),
+    }
+}
+
+/// As [`read_score`]; none if it is no number.
+fn checked_score(element: Element<'_>) -> Option<f64> {
+    match element {
+        Element::Int(value) => Some(value as f64),
+        Element::Str(text) => num::parse_f64(text).filter(|score| !score.is_nan()),
     }
 }
 

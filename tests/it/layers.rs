@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["spec"],
     &["value"],
     &["keyspace"],
-    &["config", "script", "stats"],
+    &["config", "persist", "script", "stats"],
     &["server"],
     &["commands"],
     &["net"],

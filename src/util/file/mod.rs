@@ -66,7 +66,7 @@ pub trait File: Send + Sync {
     fn len(&self) -> io::Result<u64>;
 }
 
-impl dyn File {
+impl dyn File + '_ {
     /// Writes all of the bytes.
     ///
     /// # Errors
