@@ -113,13 +113,14 @@ fn echo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 /// A database's index, as commands take it.
-pub fn parse_db(srv: &Server, arg: &[u8], invalid: Error) -> Result<usize, Error> {
-    let index = num::parse_i64(arg).ok_or(invalid)?;
+pub fn parse_db(srv: &Server, arg: &[u8], invalid: Option<Error>) -> Result<usize, Error> {
+    let Some(index) = num::parse_i64(arg) else { return Err(invalid.unwrap_or(Error::NotInteger)) };
+    let index = i32::try_from(index).map_err(|_| invalid.unwrap_or(Error::IntOutOfRange))?;
     usize::try_from(index).ok().filter(|&db| db < srv.dbs.len()).ok_or(Error::DbOutOfRange)
 }
 
 fn select(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let db = parse_db(ctx.srv, args.at(1), Error::NotInteger)?;
+    let db = parse_db(ctx.srv, args.at(1), None)?;
     ctx.db = db;
     // A script selects for itself only; the engine's host keeps what it chose.
     if ctx.caller != Caller::Script {

@@ -1,6 +1,6 @@
 //! Hashes: fields and their values, counters, random fields, and scans.
 
-use crate::commands::scan::{ScanOptions, reply_scan};
+use crate::commands::scan::{self, ScanOptions, reply_scan};
 use crate::commands::{
     DELETE_KEY, INSERT_KEY, META_KEY, READ_KEY, UPDATE_KEY, random_count, reply_element,
 };
@@ -415,17 +415,20 @@ fn pick(
 }
 
 fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let options = ScanOptions::parse(args, 2, false)?;
+    scan::cursor(args, 2)?;
     let (hash, out) = ctx.read::<Hash>(args.at(1))?;
+    let Some(hash) = hash else {
+        reply_scan(out, 0, &[], 0);
+        return Ok(());
+    };
+    let options = ScanOptions::parse(args, 2, false)?;
     let (mut elements, mut count) = (Reply::new(out.proto()), 0);
-    let next = hash.map_or(0, |hash| {
-        hash.scan(options.cursor, options.count, |field, value| {
-            if options.matches(field.as_bytes(&mut IntBuf::new())) {
-                reply_element(field, &mut elements);
-                reply_element(value, &mut elements);
-                count += 2;
-            }
-        })
+    let next = hash.scan(options.cursor, options.count, |field, value| {
+        if options.matches(field.as_bytes(&mut IntBuf::new())) {
+            reply_element(field, &mut elements);
+            reply_element(value, &mut elements);
+            count += 2;
+        }
     });
     reply_scan(out, next, elements.bytes(), count);
     Ok(())

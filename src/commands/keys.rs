@@ -352,7 +352,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         if args.is(i, "replace") {
             replace = true;
         } else if args.is(i, "db") && i + 1 < args.len() {
-            db = parse_db(ctx.srv, args.at(i + 1), Error::NotInteger)?;
+            db = parse_db(ctx.srv, args.at(i + 1), None)?;
             i += 1;
         } else {
             return Err(Error::Syntax);
@@ -381,7 +381,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let key = args.at(1);
-    let db = parse_db(ctx.srv, args.at(2), Error::NotInteger)?;
+    let db = parse_db(ctx.srv, args.at(2), None)?;
     if db == ctx.db {
         return Err(Error::SameObject);
     }
@@ -499,8 +499,8 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let invalid = |which| Error::other(format!("ERR invalid {which} DB index"));
-    let a = parse_db(ctx.srv, args.at(1), invalid("first"))?;
-    let b = parse_db(ctx.srv, args.at(2), invalid("second"))?;
+    let a = parse_db(ctx.srv, args.at(1), Some(invalid("first")))?;
+    let b = parse_db(ctx.srv, args.at(2), Some(invalid("second")))?;
     if a != b {
         ctx.srv.swap_dbs(a, b);
     }

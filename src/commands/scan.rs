@@ -22,10 +22,26 @@ pub struct ScanOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScanType(pub Option<Type>);
 
+/// The cursor that stands at `index`. Of a collection that isn't there, nobody looks at more.
+pub fn cursor(args: Args<'_>, index: usize) -> Result<u64, Error> {
+    let text = args.get(index).unwrap_or_default();
+    // As C's `strtoul` has it, no text is 0, and negative numbers wrap.
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let value = match text.is_empty() {
+        true => 0,
+        false => num::parse_u64(digits).ok_or(Error::InvalidCursor)?,
+    };
+    Ok(if negative { value.wrapping_neg() } else { value })
+}
+
 impl ScanOptions {
     /// Parses the cursor at `index` and the options after it; `TYPE` only where keys are scanned.
     pub fn parse(args: Args<'_>, index: usize, keys: bool) -> Result<Self, Error> {
-        let cursor = args.get(index).and_then(num::parse_u64).ok_or(Error::InvalidCursor)?;
+        let cursor = cursor(args, index)?;
         let mut options = Self { cursor, count: 10, pattern: None, kind: None };
         let mut i = index + 1;
         while i < args.len() {

@@ -2,7 +2,7 @@
 
 use triomphe::Arc;
 
-use crate::commands::scan::{ScanOptions, reply_scan};
+use crate::commands::scan::{self, ScanOptions, reply_scan};
 use crate::commands::{
     DELETE_KEY, INSERT_KEY, META_KEY, POP_KEY, READ_KEY, READ_KEYS, reply_element, store_collection,
 };
@@ -565,16 +565,19 @@ fn sdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let options = ScanOptions::parse(args, 2, false)?;
+    scan::cursor(args, 2)?;
     let (set, out) = ctx.read::<Set>(args.at(1))?;
+    let Some(set) = set else {
+        reply_scan(out, 0, &[], 0);
+        return Ok(());
+    };
+    let options = ScanOptions::parse(args, 2, false)?;
     let (mut elements, mut count) = (Reply::new(out.proto()), 0);
-    let next = set.map_or(0, |set| {
-        set.scan(options.cursor, options.count, |member| {
-            if options.matches(member.as_bytes(&mut IntBuf::new())) {
-                reply_element(member, &mut elements);
-                count += 1;
-            }
-        })
+    let next = set.scan(options.cursor, options.count, |member| {
+        if options.matches(member.as_bytes(&mut IntBuf::new())) {
+            reply_element(member, &mut elements);
+            count += 1;
+        }
     });
     reply_scan(out, next, elements.bytes(), count);
     Ok(())

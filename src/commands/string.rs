@@ -451,12 +451,13 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn getex_option(ctx: &Ctx<'_>, args: Args<'_>) -> Result<Expiry, Error> {
+/// What GETEX is to do with the expiry; a number is read later.
+fn getex_option<'a>(args: Args<'a>) -> Result<(Expiry, Option<Args<'a>>), Error> {
     match (args.get(2), args.get(3)) {
-        (None, _) => Ok(Expiry::Unsaid),
-        (Some(word), None) if word.eq_ignore_ascii_case(b"persist") => Ok(Expiry::Remove),
-        (Some(word), Some(number)) if is_expiry_option(word) && args.len() == 4 => {
-            Ok(Expiry::At(deadline(ctx, word, number)?))
+        (None, _) => Ok((Expiry::Unsaid, None)),
+        (Some(word), None) if word.eq_ignore_ascii_case(b"persist") => Ok((Expiry::Remove, None)),
+        (Some(word), Some(_)) if is_expiry_option(word) && args.len() == 4 => {
+            Ok((Expiry::Unsaid, Some(args.from(2))))
         }
         _ => Err(Error::Syntax),
     }
@@ -464,7 +465,13 @@ fn getex_option(ctx: &Ctx<'_>, args: Args<'_>) -> Result<Expiry, Error> {
 
 fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let key = args.at(1);
-    let expiry = getex_option(ctx, args)?;
+    let (mut expiry, option) = getex_option(args)?;
+    // As in Redis, nobody looks at the number if there is no string.
+    if let Some(option) = option
+        && ctx.peek(key).is_some_and(|entry| entry.str().is_some())
+    {
+        expiry = Expiry::At(deadline(ctx, option.at(0), option.at(1))?);
+    }
     reply_get(ctx, key)?;
     let Some(entry) = ctx.peek(key) else { return Ok(()) };
     let volatile = entry.deadline().is_some();

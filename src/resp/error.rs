@@ -36,6 +36,7 @@ errors! {
     Syntax => "ERR syntax error",
     NotInteger => "ERR value is not an integer or out of range",
     NotFloat => "ERR value is not a valid float",
+    IntOutOfRange => "ERR value is out of range, value must between -2147483648 and 2147483647",
     CountOutOfRange => "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
     HashNotInteger => "ERR hash value is not an integer",
     HashNotFloat => "ERR hash value is not a float",

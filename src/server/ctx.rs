@@ -375,7 +375,11 @@ impl Ctx<'_> {
 
     /// Reads a timeout in seconds (a float), as blocking commands take it, in milliseconds.
     pub fn parse_timeout(arg: &[u8]) -> Result<i64, Error> {
-        let seconds = crate::util::num::parse_f64(arg).ok_or(Error::TimeoutNotFloat)?;
+        let parsed = match arg.first() {
+            None | Some(b' ' | b'\t'..=b'\r') => None,
+            Some(_) => crate::util::num::parse_f64_lax(arg),
+        };
+        let seconds = parsed.ok_or(Error::TimeoutNotFloat)?;
         let ms = (seconds * 1000.0).ceil();
         if ms < 0.0 {
             return Err(Error::TimeoutNegative);

@@ -100,6 +100,21 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     }
 }
 
+/// Parses a whole text as C's `strtod` does where nobody asks about overflow: leading blanks are
+/// skipped, no text is 0, what is too large is infinite and what is too small 0. No NaN.
+#[must_use]
+pub fn parse_f64_lax(text: &[u8]) -> Option<f64> {
+    let start = text.iter().position(|byte| !matches!(byte, b' ' | b'\t'..=b'\r')).unwrap_or(0);
+    let text = &text[start..];
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    parse_f64(text).or_else(|| match scan(text)? {
+        Float::Decimal { .. } => std::str::from_utf8(text).ok()?.parse().ok(),
+        Float::Infinite { .. } | Float::Hex { .. } => None,
+    })
+}
+
 /// The common score: a few plain digits, which a double holds exactly.
 fn parse_short_int(text: &[u8]) -> Option<f64> {
     let (negative, digits) = match text {
@@ -331,6 +346,23 @@ mod tests {
 
     fn shown(value: f64) -> String {
         String::from_utf8(fmt_f64(value, &mut F64Buf::new()).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn lax_doubles_are_those_of_strtod() {
+        for (text, value) in [
+            ("", 0.0),
+            (" \t5", 5.0),
+            ("1e400", f64::INFINITY),
+            ("-1e400", f64::NEG_INFINITY),
+            ("1e-400", 0.0),
+            ("-inf", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(parse_f64_lax(text.as_bytes()), Some(value), "{text:?}");
+        }
+        for text in [" ", "5 ", "x", "nan", "1e", "--1"] {
+            assert_eq!(parse_f64_lax(text.as_bytes()), None, "{text:?}");
+        }
     }
 
     #[test]

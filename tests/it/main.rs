@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod command_table;
+mod differential;
 mod digest;
 mod harness;
 mod layers;

@@ -40,7 +40,6 @@ impl Process {
     }
 
     /// This crate's server.
-    #[allow(dead_code)]
     pub fn rhubarb(options: &[&str]) -> io::Result<Self> {
         Self::start(env!("CARGO_BIN_EXE_rhubarb-server"), options)
     }

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::commands::scan::{ScanOptions, reply_scan};
+use crate::commands::scan::{self, ScanOptions, reply_scan};
 use crate::config::NotifyFlags;
 use crate::resp::{Args, Error, Reply};
 use crate::server::ctx::Ctx;
@@ -228,23 +228,26 @@ fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Result<(), Error> {
 }
 
 pub fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let options = ScanOptions::parse(args, 2, false)?;
+    scan::cursor(args, 2)?;
     let (zset, out) = ctx.read::<ZSet>(args.at(1))?;
+    let Some(zset) = zset else {
+        reply_scan(out, 0, &[], 0);
+        return Ok(());
+    };
+    let options = ScanOptions::parse(args, 2, false)?;
     let (mut elements, mut count) = (Reply::new(out.proto()), 0);
-    let next = zset.map_or(0, |zset| {
-        // Redis prints the scores of large sets in another way here, and only here.
-        let packed = zset.packed().is_some();
-        zset.scan(options.cursor, options.count, |member, score| {
-            if !options.matches(member) {
-                return;
-            }
-            elements.bulk(member);
-            match packed {
-                true => elements.bulk(num::fmt_f64(score, &mut num::F64Buf::new())),
-                false => elements.bulk(num::fmt_f64_17(score).as_bytes()),
-            }
-            count += 2;
-        })
+    // Redis prints the scores of large sets in another way here, and only here.
+    let packed = zset.packed().is_some();
+    let next = zset.scan(options.cursor, options.count, |member, score| {
+        if !options.matches(member) {
+            return;
+        }
+        elements.bulk(member);
+        match packed {
+            true => elements.bulk(num::fmt_f64(score, &mut num::F64Buf::new())),
+            false => elements.bulk(num::fmt_f64_17(score).as_bytes()),
+        }
+        count += 2;
     });
     reply_scan(out, next, elements.bytes(), count);
     Ok(())

@@ -57,8 +57,7 @@ impl ScoreBound {
             [b'(', rest @ ..] => (true, rest),
             _ => (false, text),
         };
-        // No text is 0, as C's `strtod` has it.
-        let score = if text.is_empty() { Some(0.0) } else { num::parse_f64(text) };
+        let score = num::parse_f64_lax(text);
         Ok(Self { score: score.ok_or(Error::MinMaxNotFloat)?, exclusive })
     }
 }
