@@ -174,6 +174,12 @@ impl<'a> Encoded<'a> {
         body.copy_from_slice(self.body);
         back.copy_from_slice(&self.back[..self.back_len]);
     }
+
+    fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head[..self.head_len]);
+        out.extend_from_slice(self.body);
+        out.extend_from_slice(&self.back[..self.back_len]);
+    }
 }
 
 fn int_head(value: i64) -> ([u8; 9], usize) {
@@ -544,6 +550,22 @@ impl Listpack {
         self.splice(HEADER, 0, value.into(), 1);
     }
 
+    /// Adds several values at the end: the header is written once.
+    pub fn push_all<'a>(&mut self, values: impl IntoIterator<Item = Element<'a>>) {
+        self.0.pop();
+        let mut added = 0u16;
+        for value in values {
+            let entry = Encoded::new(value);
+            // And the end mark.
+            self.reserve(entry.len() + 1);
+            entry.append_to(&mut self.0);
+            added = added.saturating_add(1);
+        }
+        self.reserve(1);
+        self.0.push(END);
+        self.write_header(self.grown_count(added));
+    }
+
     /// Adds an integer at the end.
     pub fn push_back_int(&mut self, value: i64) {
         self.push_back(value);
@@ -658,8 +680,10 @@ impl Listpack {
             self.reserve(len - removed);
             self.0.resize(old_len + len - removed, 0);
         }
-        self.0.copy_within(tail..old_len, at + len);
-        self.0.truncate(old_len + len - removed);
+        if len != removed {
+            self.0.copy_within(tail..old_len, at + len);
+            self.0.truncate(old_len + len - removed);
+        }
         entry.write(&mut self.0[at..at + len]);
         self.write_header(self.grown_count(added));
     }

@@ -92,6 +92,16 @@ impl Digest {
                 pair.mix(seventeen_digits(score).as_bytes());
                 self.xor(&pair.0);
             }),
+            Value::Stream(stream) => {
+                for entry in stream.log().iter() {
+                    let id = entry.id();
+                    self.mix(format!("{}.{}", id.ms, id.seq).as_bytes());
+                    for (name, value) in entry.fields() {
+                        self.mix(name.as_bytes(&mut IntBuf::new()));
+                        self.mix(value.as_bytes(&mut IntBuf::new()));
+                    }
+                }
+            }
         }
     }
 }
@@ -104,6 +114,7 @@ fn type_number(kind: Type) -> u32 {
         Type::Set => 2,
         Type::ZSet => 3,
         Type::Hash => 4,
+        Type::Stream => 6,
     }
 }
 

@@ -60,7 +60,7 @@ impl LazyFree {
     /// Frees an entry: here if that is quick, else on the thread.
     #[inline]
     pub fn entry(&self, entry: Entry) {
-        if entry.value().is_none_or(|value| value.len() <= ELEMENTS_MAX) {
+        if entry.value().is_none_or(|value| value.effort() <= ELEMENTS_MAX) {
             drop(entry);
             return;
         }

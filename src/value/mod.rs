@@ -6,6 +6,7 @@ pub mod hash;
 pub mod list;
 mod sample;
 pub mod set;
+pub mod stream;
 pub mod zset;
 
 use triomphe::Arc;
@@ -13,6 +14,7 @@ use triomphe::Arc;
 use hash::Hash;
 use list::List;
 use set::Set;
+use stream::Stream;
 use zset::ZSet;
 
 /// The type of a value, as `TYPE` names it.
@@ -24,6 +26,7 @@ pub enum Type {
     Set,
     ZSet,
     Hash,
+    Stream,
 }
 
 impl Type {
@@ -35,12 +38,13 @@ impl Type {
             Self::Set => "set",
             Self::ZSet => "zset",
             Self::Hash => "hash",
+            Self::Stream => "stream",
         }
     }
 
     /// The type of that name, in any case.
     pub fn from_name(name: &[u8]) -> Option<Self> {
-        [Self::String, Self::List, Self::Set, Self::ZSet, Self::Hash]
+        [Self::String, Self::List, Self::Set, Self::ZSet, Self::Hash, Self::Stream]
             .into_iter()
             .find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
     }
@@ -61,6 +65,8 @@ pub enum Value {
     ZSet(Arc<ZSet>),
     /// A hash.
     Hash(Arc<Hash>),
+    /// A stream.
+    Stream(Arc<Stream>),
 }
 
 impl Value {
@@ -72,6 +78,7 @@ impl Value {
             Self::Set(_) => Type::Set,
             Self::ZSet(_) => Type::ZSet,
             Self::Hash(_) => Type::Hash,
+            Self::Stream(_) => Type::Stream,
         }
     }
 
@@ -84,6 +91,7 @@ impl Value {
             Self::Set(set) => set.encoding(),
             Self::ZSet(zset) => zset.encoding(),
             Self::Hash(hash) => hash.encoding(),
+            Self::Stream(stream) => stream.encoding(),
         }
     }
 
@@ -95,12 +103,22 @@ impl Value {
             Self::Set(set) => set.len(),
             Self::ZSet(zset) => zset.len(),
             Self::Hash(hash) => hash.len(),
+            Self::Stream(stream) => stream.len(),
         }
     }
 
-    /// Whether this is a collection without elements, which no key may hold.
+    /// Whether this is a collection without elements, which no key may hold. Streams are never
+    /// that: what they remember stays when their entries are gone.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.kind() != Type::Stream
+    }
+
+    /// How many parts are to be freed with it.
+    pub fn effort(&self) -> usize {
+        match self {
+            Self::Stream(stream) => stream.effort(),
+            _ => self.len(),
+        }
     }
 
     /// Bytes on the heap, estimated as `MEMORY USAGE` does.
@@ -112,6 +130,7 @@ impl Value {
             Self::Set(set) => size_of::<Set>() + 8 + set.heap_bytes(),
             Self::ZSet(zset) => size_of::<ZSet>() + 8 + zset.heap_bytes(),
             Self::Hash(hash) => size_of::<Hash>() + 8 + hash.heap_bytes(),
+            Self::Stream(stream) => size_of::<Stream>() + 8 + stream.heap_bytes(),
         }
     }
 }
@@ -154,7 +173,7 @@ macro_rules! collection {
     )*};
 }
 
-collection!(List, Set, ZSet, Hash);
+collection!(List, Set, ZSet, Hash, Stream);
 
 /// The thresholds between small and large encodings, from the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +194,10 @@ pub struct Limits {
     pub zset_max_listpack_entries: usize,
     /// `zset-max-listpack-value`, in bytes
     pub zset_max_listpack_value: usize,
+    /// `stream-node-max-bytes`; 0 is no limit
+    pub stream_node_max_bytes: usize,
+    /// `stream-node-max-entries`; 0 is no limit
+    pub stream_node_max_entries: u64,
 }
 
 impl Default for Limits {
@@ -188,6 +211,8 @@ impl Default for Limits {
             set_max_listpack_value: 64,
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
         }
     }
 }

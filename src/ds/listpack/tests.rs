@@ -141,6 +141,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 #[derive(Clone, Debug)]
 enum Edit {
     Back(Vec<u8>),
+    BackAll(Vec<Vec<u8>>),
     Front(Vec<u8>),
     Before(usize, Vec<u8>),
     After(usize, Vec<u8>),
@@ -154,6 +155,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     let at = any::<proptest::sample::Index>().prop_map(|index| index.index(1000));
     prop_oneof![
         4 => text().prop_map(Edit::Back),
+        2 => proptest::collection::vec(text(), 0..5).prop_map(Edit::BackAll),
         2 => text().prop_map(Edit::Front),
         2 => (at.clone(), text()).prop_map(|(at, text)| Edit::Before(at, text)),
         2 => (at.clone(), text()).prop_map(|(at, text)| Edit::After(at, text)),
@@ -173,6 +175,10 @@ fn apply(list: &mut Listpack, model: &mut Vec<Vec<u8>>, edit: Edit) {
         Edit::Back(text) => {
             list.push_back(&*text);
             model.push(text);
+        }
+        Edit::BackAll(texts) => {
+            list.push_all(texts.iter().map(|text| Element::classify(text)));
+            model.extend(texts);
         }
         Edit::Front(text) => {
             list.push_front(&*text);
