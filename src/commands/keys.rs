@@ -325,6 +325,7 @@ fn rename(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         ctx.delete(to);
     }
     ctx.db_mut().take(from);
+    ctx.signal_gone(from);
     let renamed = entry.renamed(to, entry.deadline());
     drop(entry);
     ctx.put(renamed);
@@ -397,6 +398,7 @@ fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let moved = entry.is_some();
     if let Some(entry) = entry {
         ctx.srv.put(db, entry);
+        ctx.signal_gone(key);
         ctx.touched(key);
         ctx.srv.touch_watched(db, key);
         ctx.notify(NotifyFlags::GENERIC, "move_from", key);

@@ -25,6 +25,7 @@ pub mod scripting;
 pub mod set;
 pub mod slowlog;
 pub mod sort;
+pub mod stream;
 pub mod string;
 pub mod transaction;
 pub mod zset;
@@ -60,6 +61,7 @@ pub const FAMILIES: &[&[Command]] = &[
     set::COMMANDS,
     sort::COMMANDS,
     slowlog::COMMANDS,
+    stream::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
     zset::COMMANDS,

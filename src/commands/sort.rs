@@ -250,7 +250,9 @@ fn collect(value: &Value, request: &mut Request<'_>, certain: bool) -> Result<Ar
             });
         }
         Value::ZSet(zset) => zset.for_each(|member, _| add(Element::Str(member))),
-        Value::Hash(_) | Value::Stream(_) | Value::Str(_) | Value::Int(_) => return Err(Error::WrongType),
+        Value::Hash(_) | Value::Stream(_) | Value::Str(_) | Value::Int(_) => {
+            return Err(Error::WrongType);
+        }
     }
     Ok(elements)
 }

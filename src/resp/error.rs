@@ -72,6 +72,39 @@ errors! {
     WithscoresLex => "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
     WeightNotFloat => "ERR weight value is not a float",
     InvalidCursor => "ERR invalid cursor",
+    StreamId => "ERR Invalid stream ID specified as stream command argument",
+    StreamRangeStart => "ERR invalid start ID for the interval",
+    StreamRangeEnd => "ERR invalid end ID for the interval",
+    StreamTrimTwice => "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+    StreamTrimMissing => "ERR syntax error, XTRIM must be called with a trimming strategy",
+    StreamMaxlenNegative => "ERR The MAXLEN argument must be >= 0.",
+    StreamLimitNegative => "ERR The LIMIT argument must be >= 0.",
+    StreamLimitAlone => "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+    StreamLimitExact => "ERR syntax error, LIMIT cannot be used without the special ~ option",
+    XaddZero => "ERR The ID specified in XADD must be greater than 0-0",
+    XaddNotLater => "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+    XaddExhausted => "ERR The stream has exhausted the last possible ID, unable to add more items",
+    XaddTooLarge => "ERR Elements are too large to be stored",
+    XreadGroup => "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
+    XreadNoack => "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.",
+    XreadNew => "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+    XreadgroupNoGroup => "ERR Missing GROUP option for XREADGROUP",
+    XreadgroupEnd => "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
+    XreadgroupLast => "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
+    XgroupNoKey => "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.",
+    XgroupEntriesRead => "ERR value for ENTRIESREAD must be positive or -1",
+    BusyGroup => "BUSYGROUP Consumer Group name already exists",
+    XsetidAdded => "ERR entries_added must be positive",
+    XsetidDeleted => "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+    XsetidCurrent => "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+    XsetidTop => "ERR The ID specified in XSETID is smaller than the target stream top item",
+    XsetidLength => "ERR The entries_added specified in XSETID is smaller than the target stream length",
+    XclaimMinIdle => "ERR Invalid min-idle-time argument for XCLAIM",
+    XclaimIdle => "ERR Invalid IDLE option argument for XCLAIM",
+    XclaimTime => "ERR Invalid TIME option argument for XCLAIM",
+    XclaimRetryCount => "ERR Invalid RETRYCOUNT option argument for XCLAIM",
+    XautoclaimMinIdle => "ERR Invalid min-idle-time argument for XAUTOCLAIM",
+    XautoclaimCount => "ERR COUNT must be > 0",
     TimeoutNotFloat => "ERR timeout is not a float or out of range",
     TimeoutNotInteger => "ERR timeout is not an integer or out of range",
     TimeoutNegative => "ERR timeout is negative",
@@ -119,7 +152,6 @@ errors! {
     Loading => "LOADING Redis is loading the dataset in memory",
     MaxClients => "ERR max number of clients reached",
     UnblockedByClient => "UNBLOCKED client unblocked via CLIENT UNBLOCK",
-    UnblockedKeyGone => "UNBLOCKED the stream key no longer exists",
     NotLfu => "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
     IsLfu => "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
 }
@@ -133,6 +165,14 @@ impl Error {
     /// Wrong number of arguments for the named command.
     pub fn wrong_arity(command: impl Into<Box<str>>) -> Self {
         Self::WrongArity(command.into())
+    }
+
+    /// A subcommand whose options don't fit: `XINFO`, `STREAM`.
+    pub fn subcommand_syntax(container: &str, name: &[u8]) -> Self {
+        let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+        Self::other(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
+        ))
     }
 
     /// What EXEC replies when it is refused itself: its transaction is discarded because of that.

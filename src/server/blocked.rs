@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 
+use crate::keyspace::Entry;
 use crate::resp::{ArgBuf, Error};
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef};
@@ -37,6 +38,8 @@ pub struct Blocked {
     pub keys: Vec<Box<[u8]>>,
     /// The type that the keys must have.
     pub kind: Type,
+    /// Whether it is also executed again when a key is gone, or has another type.
+    pub needs_keys: bool,
     /// When the time is over, in Unix milliseconds.
     pub deadline_ms: Option<i64>,
     /// What is replied then.
@@ -55,6 +58,8 @@ pub struct BlockedClients {
     ready: Vec<DbKey>,
     deadlines: BTreeSet<(i64, ClientRef)>,
     count: usize,
+    /// How many of them need their keys.
+    needing_keys: usize,
 }
 
 impl BlockedClients {
@@ -95,6 +100,14 @@ impl BlockedClients {
         }
     }
 
+    /// Notes that a key is gone, or holds something else: those who need it must learn of that.
+    #[inline]
+    pub fn signal_gone(&mut self, db: usize, key: &[u8]) {
+        if self.needing_keys > 0 {
+            self.signal(db, key);
+        }
+    }
+
     /// The keys of a database that somebody waits for.
     pub fn keys_of(&self, db: usize) -> Vec<Box<[u8]>> {
         self.by_key.keys().filter(|(of, _)| *of == db).map(|(_, key)| key.clone()).collect()
@@ -102,6 +115,7 @@ impl BlockedClients {
 
     fn add(&mut self, client: ClientRef, blocked: &Blocked) {
         self.count += 1;
+        self.needing_keys += usize::from(blocked.needs_keys);
         for key in &blocked.keys {
             let waiting = self.by_key.entry((blocked.db, key.clone())).or_default();
             if waiting.back() != Some(&client) {
@@ -115,6 +129,7 @@ impl BlockedClients {
 
     fn remove(&mut self, client: ClientRef, blocked: &Blocked) {
         self.count -= 1;
+        self.needing_keys -= usize::from(blocked.needs_keys);
         for key in &blocked.keys {
             let key: DbKey = (blocked.db, key.clone());
             let Some(waiting) = self.by_key.get_mut(&key) else { continue };
@@ -199,10 +214,9 @@ impl Server {
         let Some(waiting) = self.blocked.by_key.get(key) else { return };
         // A client that blocks again stays in the register; each gets one chance for this signal.
         for client in waiting.iter().copied().collect::<Vec<_>>() {
-            let Some(entry) = self.dbs[key.0].get(&key.1) else { return };
-            let kind = entry.kind();
+            let kind = self.dbs[key.0].get(&key.1).map(Entry::kind);
             let waits = self.clients.get(client).and_then(|client| client.blocked.as_deref());
-            if waits.is_some_and(|blocked| blocked.kind == kind) {
+            if waits.is_some_and(|blocked| kind == Some(blocked.kind) || blocked.needs_keys) {
                 self.retry_blocked(client);
             }
         }

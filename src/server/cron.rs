@@ -28,6 +28,9 @@ impl Server {
         self.time_out_blocked();
         self.end_pause_if_over();
         self.expire_due_keys();
+        if self.depth == 0 {
+            self.serve_ready_keys();
+        }
         if self.now_ms >= self.cron.next_ms || self.cron.next_ms > self.now_ms + 10_000 {
             self.cron.next_ms = self.now_ms + i64::from(1000 / self.config.hz.clamp(1, 500));
             self.housekeeping();

@@ -286,6 +286,11 @@ impl Ctx<'_> {
         self.srv.blocked.signal(self.db, key);
     }
 
+    /// Notes that a key was taken from its place, for those who wait and need it.
+    pub fn signal_gone(&mut self, key: &[u8]) {
+        self.srv.blocked.signal_gone(self.db, key);
+    }
+
     // ---- propagation ------------------------------------------------------------------------
 
     /// Tells the AOF and replicas of a change by this command instead of the one called: for what
@@ -319,6 +324,12 @@ impl Ctx<'_> {
         self.propagate_as(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
     }
 
+    /// Whether anybody is told of changes: if not, what is told need not be made up.
+    #[inline]
+    pub fn is_heard(&self) -> bool {
+        self.srv.propagation.listens(Targets::all())
+    }
+
     /// Keeps the command from being told: it changed nothing that its effects don't tell.
     pub fn propagate_nothing(&mut self) {
         self.told = true;
@@ -339,6 +350,29 @@ impl Ctx<'_> {
         args: Args<'_>,
         keys: impl Iterator<Item = &'k [u8]>,
         kind: Type,
+        timeout_ms: i64,
+        on_timeout: TimeoutReply,
+    ) -> Result<(), Error> {
+        self.block_until(args, keys, kind, false, timeout_ms, on_timeout)
+    }
+
+    /// As [`block`](Self::block), and the command is also executed again when one of `keys` is gone
+    /// or has another type. The timeout's reply is a null array.
+    pub fn block_on_group<'k>(
+        &mut self,
+        args: Args<'_>,
+        keys: impl Iterator<Item = &'k [u8]>,
+        timeout_ms: i64,
+    ) -> Result<(), Error> {
+        self.block_until(args, keys, Type::Stream, true, timeout_ms, TimeoutReply::NullArray)
+    }
+
+    fn block_until<'k>(
+        &mut self,
+        args: Args<'_>,
+        keys: impl Iterator<Item = &'k [u8]>,
+        kind: Type,
+        needs_keys: bool,
         timeout_ms: i64,
         on_timeout: TimeoutReply,
     ) -> Result<(), Error> {
@@ -365,6 +399,7 @@ impl Ctx<'_> {
             db: self.db,
             keys: keys.map(Into::into).collect(),
             kind,
+            needs_keys,
             deadline_ms,
             on_timeout,
             spent_ns: 0,

@@ -72,6 +72,7 @@ impl Server {
     pub fn delete(&mut self, db: usize, key: &[u8]) -> bool {
         match self.dbs[db].take(key) {
             Some(entry) => {
+                self.blocked.signal_gone(db, key);
                 self.lazyfree.entry(entry);
                 true
             }
@@ -115,6 +116,7 @@ impl Server {
         let mut old = Vec::new();
         for db in chosen {
             self.touch_watched_db(db, None);
+            self.signal_gone_keys(db);
             old.push(std::mem::take(&mut self.dbs[db]));
         }
         let keys = old.iter().map(|db: &Db| db.len() as u64).sum();
@@ -125,12 +127,19 @@ impl Server {
         keys
     }
 
+    fn signal_gone_keys(&mut self, db: usize) {
+        for key in self.blocked.keys_of(db) {
+            self.blocked.signal_gone(db, &key);
+        }
+    }
+
     /// Swaps two databases, as all clients see them.
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
         self.touch_watched_db(a, Some(b));
         self.touch_watched_db(b, Some(a));
         self.dbs.swap(a, b);
         for db in [a, b] {
+            self.signal_gone_keys(db);
             for key in self.blocked.keys_of(db) {
                 if self.dbs[db].contains(&key) {
                     self.blocked.signal(db, &key);

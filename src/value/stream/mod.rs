@@ -28,7 +28,7 @@ use crate::ds::listpack::{self, Listpack};
 use crate::ds::tree::Tree;
 
 /// The most bytes that the names and values of one entry may have.
-const ENTRY_BYTES_MAX: usize = listpack::MAX_BYTES;
+pub const ENTRY_BYTES_MAX: usize = listpack::MAX_BYTES;
 /// The most bytes that a new node gets in advance.
 const ROOM_MAX: usize = 4096;
 
@@ -162,8 +162,8 @@ impl Log {
 
     /// Whether an entry at or after `id` may have been deleted by XDEL.
     fn has_gap_from(&self, id: StreamId) -> bool {
-        let deleted = self.meta.max_deleted_id;
-        !self.is_empty() && deleted != StreamId::MIN && id <= deleted
+        let Meta { first_id, max_deleted_id: deleted, .. } = self.meta;
+        !self.is_empty() && deleted != StreamId::MIN && first_id <= deleted && id <= deleted
     }
 
     /// How many entries were added up to this ID, if that can be told.
@@ -172,7 +172,7 @@ impl Log {
         if entries_added == 0 || self.is_empty() && id <= last_id {
             return Some(entries_added);
         }
-        if id != StreamId::MIN && id < max_deleted_id || id > last_id {
+        if id > last_id {
             return None;
         }
         if id == last_id {

@@ -167,10 +167,6 @@ impl<'a> Reader<'a> {
         Some(Self { id: node.id, pack: &node.pack, head, rest, end: None })
     }
 
-    pub fn head(&self) -> &Head<'a> {
-        &self.head
-    }
-
     /// Goes back to the entry at a place.
     fn seek(&mut self, at: Pos) {
         self.rest = self.pack.iter_from(Some(at));
