@@ -335,7 +335,8 @@ impl Parser {
         };
         let introduced = match rest.len() {
             0 => return Ok(first),
-            1 => rest.remove(0),
+            // What has a word of its own stands behind this one as a block.
+            1 if rest[0].token.is_none() => rest.remove(0),
             _ => Argument::new(token.to_ascii_lowercase(), ArgKind::Block(rest)),
         };
         Ok(Argument { token: Some(token), ..introduced })

@@ -41,6 +41,8 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("setex", "doc_flags", "deprecated for SET"),
     ("setnx", "deprecated_since", "deprecated for SET"),
     ("setnx", "doc_flags", "deprecated for SET"),
+    ("xinfo|consumers", "history", "inactive"),
+    ("xinfo|stream", "history", "active-time"),
     ("zrank", "arguments", "WITHSCORE"),
     ("zrank", "arity", "WITHSCORE"),
     ("zrank", "history", "WITHSCORE"),

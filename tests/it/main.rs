@@ -8,5 +8,6 @@ mod harness;
 mod layers;
 mod process;
 mod propagation;
+mod streams;
 mod transcripts;
 mod wire;

@@ -75,4 +75,7 @@ transcripts!(
     sets,
     introspection,
     debug_denied,
+    stream_blocking,
+    stream_groups,
+    streams,
 );

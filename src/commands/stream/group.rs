@@ -64,7 +64,7 @@ fn existing_group<'c>(
 fn group_id(arg: &[u8], stream: Option<&Stream>) -> Result<StreamId, Error> {
     match arg {
         b"$" => Ok(stream.map_or(StreamId::MIN, |stream| stream.log().last_id())),
-        _ => parse::id_or_end(arg, 0),
+        _ => parse::id(arg),
     }
 }
 

@@ -56,6 +56,13 @@ pub const COMMANDS: &[Command] = &[
         keys: CHANGE_KEY,
         complexity: "O(1), and O(N) to trim N entries",
         summary: "Adds an entry at the end of a stream, and may trim the stream.",
+        syntax: "key [NOMKSTREAM]@6.2.0 trim=[strategy=<MAXLEN | MINID@6.2.0> operator=[= | ~] \
+                 threshold [LIMIT count]@6.2.0] id-selector=<auto-id=* | id> data=<field \
+                 value>...",
+        history: &[
+            ("6.2.0", "NOMKSTREAM, MINID and LIMIT are new."),
+            ("7.0.0", "IDs of the form `ms-*` are allowed."),
+        ],
         tips: VARIES,
         handler: add::xadd,
         ..STREAM
@@ -67,6 +74,9 @@ pub const COMMANDS: &[Command] = &[
         keys: REMOVE_KEY,
         complexity: "O(N), N entries removed",
         summary: "Removes entries from the start of a stream.",
+        syntax: "key trim=<strategy=<MAXLEN | MINID@6.2.0> operator=[= | ~] threshold [LIMIT \
+                 count]@6.2.0>",
+        history: &[("6.2.0", "MINID and LIMIT are new.")],
         tips: VARIES,
         handler: add::xtrim,
         ..STREAM
@@ -78,6 +88,7 @@ pub const COMMANDS: &[Command] = &[
         keys: REMOVE_KEY,
         complexity: PER_ID,
         summary: "Deletes entries of a stream by their IDs.",
+        syntax: "key id...",
         handler: add::xdel,
         ..STREAM
     },
@@ -87,6 +98,9 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW_FAST,
         keys: CHANGE_KEY,
         summary: "Sets what a stream remembers of its entries: used by the server itself.",
+        syntax: "key last-id [ENTRIESADDED entries-added]@7.0.0 [MAXDELETEDID \
+                 max-deleted-id]@7.0.0",
+        history: &[("7.0.0", "ENTRIESADDED and MAXDELETEDID are new.")],
         handler: add::xsetid,
         ..STREAM
     },
@@ -96,6 +110,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READ.union(Flags::FAST),
         keys: META_KEY,
         summary: "Returns the number of a stream's entries.",
+        syntax: "key",
         handler: range::xlen,
         ..STREAM
     },
@@ -106,6 +121,8 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: RANGE,
         summary: "Returns the entries of a stream between two IDs.",
+        syntax: "key start{string} end{string} [COUNT count]",
+        history: &[("6.2.0", "`(` excludes an end.")],
         handler: range::xrange,
         ..STREAM
     },
@@ -116,6 +133,8 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: RANGE,
         summary: "Returns the entries of a stream between two IDs, the last first.",
+        syntax: "key end{string} start{string} [COUNT count]",
+        history: &[("6.2.0", "`(` excludes an end.")],
         handler: range::xrevrange,
         ..STREAM
     },
@@ -127,6 +146,7 @@ pub const COMMANDS: &[Command] = &[
         get_keys: Some(read::keys),
         complexity: "O(log N + M) for each key, M entries returned",
         summary: "Returns the entries of streams after given IDs, and may wait for some.",
+        syntax: "[COUNT count] [BLOCK milliseconds] <STREAMS key... id...>",
         handler: read::xread,
         ..STREAM
     },
@@ -138,6 +158,8 @@ pub const COMMANDS: &[Command] = &[
         get_keys: Some(read::keys),
         complexity: "O(log N + M) for each key, M entries returned",
         summary: "Returns new entries to a consumer of a group, or its history, and may wait.",
+        syntax: "<GROUP group consumer> [COUNT count] [BLOCK milliseconds] [NOACK] <STREAMS \
+                 key... id...>",
         handler: read::xreadgroup,
         ..STREAM
     },
@@ -157,6 +179,7 @@ pub const COMMANDS: &[Command] = &[
         keys: CHANGE_KEY,
         complexity: PER_ID,
         summary: "Acknowledges entries that were delivered in a group.",
+        syntax: "key group id...",
         handler: group::xack,
         ..STREAM
     },
@@ -167,6 +190,9 @@ pub const COMMANDS: &[Command] = &[
         keys: READ_KEY,
         complexity: "O(log N + M), M entries returned, or consumers in the short form",
         summary: "Tells which entries of a group are delivered and not acknowledged.",
+        syntax: "key group filters=[[IDLE min-idle-time{integer}]@6.2.0 start{string} \
+                 end{string} count [consumer]]",
+        history: &[("6.2.0", "IDLE is new, and `(` excludes an end.")],
         tips: VARIES,
         handler: group::xpending,
         ..STREAM
@@ -178,6 +204,8 @@ pub const COMMANDS: &[Command] = &[
         keys: CHANGE_KEY,
         complexity: PER_ID,
         summary: "Makes entries that were delivered to others a consumer's own.",
+        syntax: "key group consumer min-idle-time id... [IDLE ms] [TIME unix-time-milliseconds] \
+                 [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
         tips: VARIES,
         handler: claim::xclaim,
         ..STREAM
@@ -190,6 +218,11 @@ pub const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(1) for a constant COUNT",
         summary: "Makes entries that were delivered long ago a consumer's own.",
+        syntax: "key group consumer min-idle-time start{string} [COUNT count] [JUSTID]",
+        history: &[(
+            "7.0.0",
+            "It removes deleted entries from what is pending, and returns their IDs.",
+        )],
         tips: VARIES,
         handler: claim::xautoclaim,
         ..STREAM
@@ -212,6 +245,8 @@ const XGROUP: &[Command] = &[
         flags: GROW,
         keys: &[KeySpec::one(2, ADDS)],
         summary: "Creates a consumer group.",
+        syntax: "key group id-selector=<id | new-id=$> [MKSTREAM] [ENTRIESREAD entries-read]",
+        history: &[("7.0.0", "ENTRIESREAD is new.")],
         handler: group::create,
         ..STREAM
     },
@@ -221,6 +256,8 @@ const XGROUP: &[Command] = &[
         flags: WRITE,
         keys: &[KeySpec::one(2, CHANGES)],
         summary: "Sets how far a group has read.",
+        syntax: "key group id-selector=<id | new-id=$> [ENTRIESREAD entries-read]",
+        history: &[("7.0.0", "ENTRIESREAD is new.")],
         handler: group::set_id,
         ..STREAM
     },
@@ -231,6 +268,7 @@ const XGROUP: &[Command] = &[
         keys: &[KeySpec::one(2, REMOVES)],
         complexity: "O(N), N entries pending",
         summary: "Removes a consumer group.",
+        syntax: "key group",
         handler: group::destroy,
         ..STREAM
     },
@@ -241,6 +279,7 @@ const XGROUP: &[Command] = &[
         keys: &[KeySpec::one(2, ADDS)],
         since: "6.2.0",
         summary: "Creates a consumer in a group.",
+        syntax: "key group consumer",
         handler: group::create_consumer,
         ..STREAM
     },
@@ -251,6 +290,7 @@ const XGROUP: &[Command] = &[
         keys: &[KeySpec::one(2, REMOVES)],
         complexity: "O(N), N entries pending for it",
         summary: "Removes a consumer from a group.",
+        syntax: "key group consumer",
         handler: group::delete_consumer,
         ..STREAM
     },
@@ -271,6 +311,12 @@ const XINFO: &[Command] = &[
         flags: READ,
         keys: &[KeySpec::one(2, READS)],
         summary: "Tells about a stream.",
+        syntax: "key [FULL [COUNT count]]",
+        history: &[
+            ("6.0.0", "FULL is new."),
+            ("7.0.0", "It tells what is remembered of entries that are gone."),
+            ("7.2.0", "`active-time` is new, and `seen-time` counts every attempt."),
+        ],
         handler: info::stream,
         ..STREAM
     },
@@ -280,6 +326,8 @@ const XINFO: &[Command] = &[
         flags: READ,
         keys: &[KeySpec::one(2, READS)],
         summary: "Tells about the consumer groups of a stream.",
+        syntax: "key",
+        history: &[("7.0.0", "`entries-read` and `lag` are new.")],
         handler: info::groups,
         ..STREAM
     },
@@ -290,6 +338,8 @@ const XINFO: &[Command] = &[
         keys: &[KeySpec::one(2, READS)],
         tips: VARIES,
         summary: "Tells about the consumers of a group.",
+        syntax: "key group",
+        history: &[("7.2.0", "`inactive` is new.")],
         handler: info::consumers,
         ..STREAM
     },

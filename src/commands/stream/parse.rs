@@ -99,7 +99,7 @@ impl TrimArgs {
             } else if args.is(i, "maxlen") && more > 0 {
                 i = parsed.parse_trim(args, i, parse_max_len)?;
             } else if args.is(i, "minid") && more > 0 {
-                let parse = |args: Args<'_>, at| Ok(TrimTo::MinId(id_or_end(args.at(at), 0)?));
+                let parse = |args: Args<'_>, at| Ok(TrimTo::MinId(id(args.at(at))?));
                 i = parsed.parse_trim(args, i, parse)?;
             } else if args.is(i, "limit") && more > 0 {
                 limit = u64::try_from(args.int(i + 1)?).map_err(|_| Error::StreamLimitNegative)?;

@@ -122,8 +122,9 @@ pub(super) fn keys(args: &Args<'_>) -> Option<Vec<usize>> {
             () => return None,
         };
     }
-    let rest = args.len().checked_sub(i + 1)?;
-    (rest > 0 && rest.is_multiple_of(2)).then(|| (i + 1..i + 1 + rest / 2).collect())
+    // As many keys as there could be, be there an ID for each or not.
+    let keys = args.len().checked_sub(i + 1)? / 2;
+    (keys > 0).then(|| (i + 1..i + 1 + keys).collect())
 }
 
 /// The reply of both: streams, each with its key, of which some may have nothing to tell.
