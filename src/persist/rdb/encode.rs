@@ -143,7 +143,7 @@ impl<'s> Encoder<'s> {
         }
     }
 
-    fn count(&mut self, count: usize) {
+    pub(super) fn count(&mut self, count: usize) {
         self.len(count as u64);
     }
 
@@ -177,7 +177,7 @@ impl<'s> Encoder<'s> {
 
     /// Writes a string that is no integer, or one that need not be found out to be: compressed if
     /// that pays.
-    fn bytes(&mut self, text: &[u8]) {
+    pub(super) fn bytes(&mut self, text: &[u8]) {
         if text.len() > COMPRESS_FROM
             && let Some(compressor) = &mut self.compressor
         {
@@ -285,6 +285,7 @@ impl<'s> Encoder<'s> {
             Value::Set(set) => self.set(set),
             Value::ZSet(zset) => self.zset(zset),
             Value::Hash(hash) => self.hash(hash),
+            Value::Stream(stream) => self.stream(stream),
         }
     }
 
@@ -357,5 +358,6 @@ fn kind_of(entry: &Entry) -> u8 {
         Some(Value::ZSet(_)) => kind::ZSET_2,
         Some(Value::Hash(hash)) if hash.as_listpack().is_some() => kind::HASH_LISTPACK,
         Some(Value::Hash(_)) => kind::HASH,
+        Some(Value::Stream(_)) => kind::STREAM_LISTPACKS_2,
     }
 }

@@ -11,6 +11,7 @@ pub mod load;
 pub mod lzf;
 mod old;
 pub mod save;
+mod stream;
 #[cfg(test)]
 mod tests;
 pub mod value;

@@ -14,6 +14,7 @@ use crate::util::file::sim::{EIO, ENOSPC, Fault, Loss, Op, SimDisk};
 use crate::value::hash::Hash;
 use crate::value::list::{End, List};
 use crate::value::set::Set;
+use crate::value::stream::{Stream, StreamId};
 use crate::value::zset::ZSet;
 use crate::value::{Collection, Limits};
 
@@ -27,6 +28,8 @@ const SMALL: Limits = Limits {
     set_max_listpack_value: 20,
     zset_max_listpack_entries: 8,
     zset_max_listpack_value: 20,
+    stream_node_max_bytes: 100,
+    stream_node_max_entries: 4,
 };
 
 fn text() -> impl Strategy<Value = Vec<u8>> {
@@ -45,7 +48,7 @@ fn texts() -> impl Strategy<Value = Vec<Vec<u8>>> {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let deadline = proptest::option::of(any::<i64>());
-    (text(), texts(), deadline, 0..6).prop_map(|(key, texts, deadline, kind)| {
+    (text(), texts(), deadline, 0..7).prop_map(|(key, texts, deadline, kind)| {
         let value = match kind {
             0 => return Entry::string(&key, &texts[0], deadline),
             1 => {
@@ -73,6 +76,15 @@ fn entry() -> impl Strategy<Value = Entry> {
                     zset.set(text, f64::from(i as u8 / 3) - 1.5, &SMALL);
                 }
                 zset.into_value()
+            }
+            5 => {
+                let mut stream = Stream::default();
+                for (ms, text) in (1..).zip(&texts) {
+                    let fields = [&texts[0], text].map(Vec::as_slice).into_iter();
+                    let added = stream.log_mut().append(StreamId::new(ms, 0), fields, &SMALL);
+                    assert!(added.is_ok());
+                }
+                stream.into_value()
             }
             _ => {
                 let mut hash = Hash::default();

@@ -57,7 +57,7 @@ impl<S: Source> Decoder<S> {
                 filled(self.hash(kind, options)?)?
             }
             kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => {
-                return Err(Problem::Unsupported("Streams are not supported".into()));
+                self.stream(kind, options.deep)?.into_value()
             }
             kind::MODULE_PRE_GA | kind::MODULE_2 => return Err(self.module(kind)),
             kind::HASH_METADATA_PRE_GA..=kind::HASH_LISTPACK_EX => {
