@@ -11,6 +11,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::util::prefetch::prefetch;
+
 const HEADER: usize = 8;
 
 /// A set of integers. See the module for the format.
@@ -81,6 +83,11 @@ impl fmt::Debug for Intset {
 }
 
 impl Intset {
+    /// Asks for the first bytes to be brought into the processor's cache.
+    pub fn prefetch(&self) {
+        prefetch(self.0.as_ptr());
+    }
+
     /// An empty set.
     #[must_use]
     pub fn new() -> Self {

@@ -12,6 +12,7 @@
 use std::fmt;
 
 use crate::util::num::{IntBuf, fmt_i64, parse_i64};
+use crate::util::prefetch::prefetch;
 
 const HEADER: usize = 6;
 const END: u8 = 0xFF;
@@ -307,6 +308,11 @@ impl fmt::Debug for Listpack {
 }
 
 impl Listpack {
+    /// Asks for the first bytes to be brought into the processor's cache.
+    pub fn prefetch(&self) {
+        prefetch(self.0.as_ptr());
+    }
+
     /// An empty listpack.
     #[must_use]
     pub fn new() -> Self {

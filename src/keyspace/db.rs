@@ -3,7 +3,7 @@
 //! Owns the rule that each volatile key stands in the index once, with the deadline its entry has.
 //! Never looks at the clock: callers pass the time.
 
-use crate::ds::dict::{Dict, Keyed, Seed};
+use crate::ds::dict::{Dict, Keyed, Seed, Step};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::expiry::{ExpiryIndex, HASH_BITS};
 use crate::util::seed;
@@ -57,9 +57,10 @@ impl Db {
         self.dict.hash(key)
     }
 
-    /// Brings the place of a key into the processor's cache.
-    pub fn prefetch(&self, hash: u64) -> usize {
-        self.dict.prefetch(hash)
+    /// Brings what a lookup will read into the processor's cache; see [`Dict::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, hash: u64, step: Step) {
+        self.dict.prefetch(hash, step);
     }
 
     /// The entry of a key, be it due or not.
@@ -84,6 +85,18 @@ impl Db {
     #[inline]
     pub fn get_mut_hashed(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
         self.dict.get_mut_hashed(hash, key)
+    }
+
+    /// The slot of a key; see [`Dict::locate`].
+    #[inline]
+    pub fn locate(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        self.dict.locate(hash, key)
+    }
+
+    /// The entry in a slot, to change its value; its deadline must stay. See [`Dict::item_mut`].
+    #[inline]
+    pub fn entry_mut(&mut self, hash: u64, slot: usize) -> Option<&mut Entry> {
+        self.dict.item_mut(hash, slot)
     }
 
     /// Whether there is such a key, be it due or not.

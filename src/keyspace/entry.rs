@@ -20,6 +20,7 @@ use triomphe::Arc;
 
 use crate::ds::dict::Keyed;
 use crate::util::num;
+use crate::util::prefetch::prefetch;
 use crate::value::{Collection, Type, Value};
 
 /// The longest string that stands inside its entry, in bytes.
@@ -364,6 +365,15 @@ impl Keyed for Entry {
     fn key(&self) -> &[u8] {
         let header = self.header();
         self.slice(header.key_at(), header.key_len as usize)
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        const LINE: usize = 64;
+        let block = self.0.as_ptr().cast::<u8>();
+        prefetch(block);
+        // A small value ends in the next line.
+        prefetch(block.wrapping_add(LINE));
     }
 }
 

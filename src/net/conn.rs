@@ -14,9 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::net::Net;
-use crate::resp::{Args, Limits, Parsed, RequestParser};
+use crate::net::batch::{Batch, End};
+use crate::resp::{Args, Limits, ProtocolError, RequestParser};
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef};
+use crate::server::command::{CommandId, NotFound};
 
 /// Reads of one connection in a row, before others get their turn.
 const TURNS: usize = 8;
@@ -140,7 +142,7 @@ impl Conn {
         if !io.input.buf.is_empty() && self.resumes(net) {
             let Io { input, .. } = io;
             let Input { buf, parser } = input;
-            let used = execute(&mut net.server.borrow_mut(), self.id, parser, buf);
+            let used = self.execute(net, &mut net.server.borrow_mut(), parser, buf);
             buf.drain(..used);
             net.wake_others(Some(self.id));
         }
@@ -217,7 +219,7 @@ impl Conn {
         server.counters.reads += 1;
         if buf.is_empty() {
             // The common case: whole commands, executed where they were read.
-            let used = execute(&mut server, self.id, parser, read.filled());
+            let used = self.execute(net, &mut server, parser, read.filled());
             let rest = &read.filled()[used..];
             if !rest.is_empty() {
                 buf.reserve_exact(parser.wanted().unwrap_or(0).min(MAX_RESERVE).max(rest.len()));
@@ -225,7 +227,7 @@ impl Conn {
             }
         } else {
             buf.extend_from_slice(read.filled());
-            let used = execute(&mut server, self.id, parser, buf);
+            let used = self.execute(net, &mut server, parser, buf);
             if used == buf.len() {
                 *buf = Vec::new();
             } else {
@@ -239,6 +241,18 @@ impl Conn {
         drop(server);
         net.wake_others(Some(self.id));
         if over { Progress::Closed } else { Progress::Again }
+    }
+
+    /// Executes the whole commands at the start of `data`; returns the bytes that they took.
+    fn execute(
+        &self,
+        net: &Net,
+        server: &mut Server,
+        parser: &mut RequestParser,
+        data: &[u8],
+    ) -> usize {
+        let batch = &mut net.batch.borrow_mut();
+        execute(server, self.id, parser, batch, data, Server::process_found)
     }
 
     fn log_over_limit(&self, server: &mut Server, buf: &[u8]) {
@@ -255,72 +269,115 @@ impl Conn {
 /// The most that is reserved for an argument before its bytes arrive.
 const MAX_RESERVE: usize = 1 << 20;
 
+/// What takes each command: says whether it did.
+type Process = fn(&mut Server, ClientRef, Result<CommandId, NotFound>, Args<'_>) -> bool;
+
 /// Executes the whole commands at the start of `data`, as long as the client may go on; returns
 /// the bytes that they took.
-pub(super) fn execute(
+fn execute(
     server: &mut Server,
     id: ClientRef,
     parser: &mut RequestParser,
+    batch: &mut Batch,
     data: &[u8],
+    process: Process,
 ) -> usize {
-    execute_with(server, id, parser, data, Server::process)
-}
-
-/// As [`execute`], with the function that takes each command.
-pub(super) fn execute_with(
-    server: &mut Server,
-    id: ClientRef,
-    parser: &mut RequestParser,
-    data: &[u8],
-    process: fn(&mut Server, ClientRef, Args<'_>) -> bool,
-) -> usize {
-    let bulk_len_max = server.config.proto_max_bulk_len;
     let mut used = 0;
     loop {
-        let Some(client) = server.clients.get_mut(id) else { return data.len() };
-        if client.must_wait() {
-            break;
-        }
-        if client.is_closing() {
-            return data.len();
-        }
-        let limits = Limits { bulk_len_max, authenticated: client.authenticated };
-        let rest = &data[used..];
-        match parser.parse(rest, &limits) {
-            Ok(Parsed::Incomplete) => break,
-            Ok(Parsed::Empty { consumed }) => used += consumed,
-            Ok(Parsed::Command { consumed }) => {
-                client.query_buf.0 = rest.len();
-                if !process(server, id, parser.args(rest)) {
-                    break;
+        match may_execute(server, id) {
+            Ok(limits) => {
+                let (end, parsed) = batch.fill(&server.commands, parser, data, used, &limits);
+                batch.prefetch(server, id, data);
+                let whole = execute_batch(server, id, batch, data, &mut used, process);
+                if !whole {
+                    parser.restart();
+                    continue;
                 }
-                used += consumed;
+                used = parsed;
+                match end {
+                    End::More => continue,
+                    End::Incomplete => {}
+                    End::Broken(error) => {
+                        refuse_broken(server, id, error, &data[used..]);
+                        return data.len();
+                    }
+                }
             }
-            Err(error) => {
-                client.out.error_text(format!("ERR {error}").as_bytes());
-                client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
-                server.counters.error("ERR");
-                let shown =
-                    String::from_utf8_lossy(&rest[..rest.len().min(SHOWN_MAX)]).into_owned();
-                server.log.verbose(format_args!(
-                    "{error} from client: id={}. Query buffer during protocol error: {shown:?}",
-                    id.id
-                ));
-                return data.len();
-            }
+            Err(Halt::Closed) => return data.len(),
+            Err(Halt::Waits) => {}
         }
+        if let Some(client) = server.clients.get_mut(id) {
+            client.query_buf.0 = data.len() - used;
+        }
+        return used;
     }
+}
+
+/// Executes the commands of a batch; says whether all were, and else leaves `used` behind the last.
+fn execute_batch(
+    server: &mut Server,
+    id: ClientRef,
+    batch: &Batch,
+    data: &[u8],
+    used: &mut usize,
+    process: Process,
+) -> bool {
+    for index in 0..batch.len() {
+        if index > 0 && may_execute(server, id).is_err() {
+            return false;
+        }
+        let (found, args) = batch.get(index, data);
+        if let Some(client) = server.clients.get_mut(id) {
+            client.query_buf.0 = data.len() - *used;
+        }
+        if !process(server, id, found.command, args) {
+            return false;
+        }
+        *used = found.end;
+    }
+    true
+}
+
+/// Why no more commands of a client are executed.
+enum Halt {
+    /// It waits for something.
+    Waits,
+    /// It is gone, or will be as soon as its output is sent: what it sent is dropped.
+    Closed,
+}
+
+/// Whether the next command of a client may be executed; then, what it may send.
+#[inline]
+fn may_execute(server: &Server, id: ClientRef) -> Result<Limits, Halt> {
+    let bulk_len_max = server.config.proto_max_bulk_len;
+    match server.clients.get(id) {
+        None => Err(Halt::Closed),
+        Some(client) if client.must_wait() => Err(Halt::Waits),
+        Some(client) if client.is_closing() => Err(Halt::Closed),
+        Some(client) => Ok(Limits { bulk_len_max, authenticated: client.authenticated }),
+    }
+}
+
+/// Tells a client that it broke the protocol, and has it closed.
+fn refuse_broken(server: &mut Server, id: ClientRef, error: ProtocolError, rest: &[u8]) {
     if let Some(client) = server.clients.get_mut(id) {
-        client.query_buf.0 = data.len() - used;
+        client.out.error_text(format!("ERR {error}").as_bytes());
+        client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
     }
-    used
+    server.counters.error("ERR");
+    let shown = String::from_utf8_lossy(&rest[..rest.len().min(SHOWN_MAX)]).into_owned();
+    server.log.verbose(format_args!(
+        "{error} from client: id={}. Query buffer during protocol error: {shown:?}",
+        id.id
+    ));
 }
 
 impl Input {
     /// Executes what a busy server may execute of what has arrived.
     pub(super) fn execute_busy(&mut self, server: &mut Server, id: ClientRef) {
         let Self { buf, parser } = self;
-        let used = execute_with(server, id, parser, buf, Server::process_while_busy);
+        let mut batch = Batch::default();
+        let used = execute(server, id, parser, &mut batch, buf, Server::process_while_busy);
         buf.drain(..used);
     }
 }

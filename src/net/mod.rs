@@ -4,6 +4,7 @@
 //! and writes what stands in the client's buffer; between two awaits it has the server to itself.
 //! Never knows a command.
 
+mod batch;
 mod busy;
 mod conn;
 mod listener;
@@ -24,6 +25,7 @@ use crate::server::client::ClientRef;
 use crate::server::network::Network;
 use crate::server::{Parts, Server};
 
+use batch::Batch;
 use conn::Conn;
 use listener::Listeners;
 
@@ -37,6 +39,8 @@ pub(in crate::net) struct Net {
     listeners: RefCell<Listeners>,
     /// What a connection reads into; it is parsed before anybody else reads.
     read_buf: RefCell<Box<[u8]>>,
+    /// The commands of that, while they are executed.
+    batch: RefCell<Batch>,
     timer: Notify,
     stop: Notify,
     /// When the timer will next fire, in Unix milliseconds.
@@ -83,6 +87,7 @@ async fn serve(mut parts: Parts) -> io::Result<i32> {
             conns: RefCell::default(),
             listeners: RefCell::default(),
             read_buf: RefCell::new(vec![0; READ_MAX].into_boxed_slice()),
+            batch: RefCell::default(),
             timer: Notify::new(),
             stop: Notify::new(),
             armed_ms: Cell::new(0),

@@ -131,6 +131,23 @@ impl RequestParser {
         }
     }
 
+    /// The arguments of the command that [`parse`](Self::parse) found, unless it was inline.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// Takes the arguments of the inline command that [`parse`](Self::parse) found, if it was one.
+    pub fn take_inline(&mut self) -> Option<ArgBuf> {
+        self.inline.take()
+    }
+
+    /// Forgets a part of a command: it will be given again, from its first byte on.
+    pub fn restart(&mut self) {
+        self.missing = 0;
+        self.bulk_len = None;
+        self.spans.clear();
+    }
+
     /// If the argument being received is large: the length that the buffer needs to hold it whole.
     pub fn wanted(&self) -> Option<usize> {
         self.bulk_len.filter(|_| self.missing > 0).map(|len| self.pos + len + 2)

@@ -29,10 +29,20 @@ impl Server {
     /// Executes, queues or refuses what a client sent; the reply stands in its buffer afterwards.
     /// Says `false` if the command is held back: it is to be given again when the client may go on.
     pub fn process(&mut self, id: ClientRef, args: Args<'_>) -> bool {
+        self.process_found(id, self.commands.find(&args), args)
+    }
+
+    /// As [`process`](Self::process), with the command looked up already.
+    pub fn process_found(
+        &mut self,
+        id: ClientRef,
+        found: Result<CommandId, NotFound>,
+        args: Args<'_>,
+    ) -> bool {
         let now_ms = self.now_ms;
         let Some(client) = self.clients.get_mut(id) else { return true };
         client.active_ms = now_ms;
-        let command = match self.commands.find(&args) {
+        let command = match found {
             Ok(command) => command,
             Err(missing) => {
                 let error = match missing {
@@ -310,14 +320,19 @@ impl Server {
     }
 
     /// Serves a client while a script keeps the executor busy: only what may run then does.
-    pub fn process_while_busy(&mut self, id: ClientRef, args: Args<'_>) -> bool {
-        let allowed = self.commands.find(&args).is_ok_and(|command| {
+    pub fn process_while_busy(
+        &mut self,
+        id: ClientRef,
+        found: Result<CommandId, NotFound>,
+        args: Args<'_>,
+    ) -> bool {
+        let allowed = found.is_ok_and(|command| {
             self.commands.get(command).command.flags.contains(Flags::ALLOW_BUSY)
         });
         match allowed {
-            true => self.process(id, args),
+            true => self.process_found(id, found, args),
             false => {
-                self.reject(id, self.commands.find(&args).ok(), &self.scripting.busy_error());
+                self.reject(id, found.ok(), &self.scripting.busy_error());
                 true
             }
         }

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use crate::resp::{Args, Error};
 use crate::server::ctx::Ctx;
 use crate::spec::syntax::{self, Argument};
-use crate::spec::{Category, Flags, Group, KeySpec};
+use crate::spec::{Category, Find, Flags, Group, KeySpec, Search};
 
 /// What executes a command: writes its reply into `ctx.out`, or fails with an error reply.
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), Error>;
@@ -108,6 +108,8 @@ pub struct Registered {
     pub parent: Option<CommandId>,
     /// Its name, with its container's: `client|kill`.
     pub full_name: Box<str>,
+    /// Where its first key stands, if that is the same in every call.
+    pub first_key: Option<usize>,
     /// Its arguments, read from its syntax when they are first asked for.
     arguments: OnceLock<Vec<Argument>>,
     subcommands: Vec<(&'static str, CommandId)>,
@@ -118,6 +120,7 @@ pub struct Registered {
 pub struct Table {
     rows: Vec<Registered>,
     by_name: HashMap<Box<[u8]>, CommandId>,
+    short: ShortNames,
 }
 
 /// Why a name leads to no command.
@@ -141,6 +144,7 @@ impl Table {
                 table.rows[id.index()].subcommands.push((sub.name, sub_id));
             }
         }
+        table.short = ShortNames::of(&table.by_name);
         table
     }
 
@@ -151,8 +155,13 @@ impl Table {
             None => command.name.to_string(),
         };
         let full_name = full_name.into_boxed_str();
+        let first_key = command.keys.first().and_then(|spec| match spec.search {
+            Search::Index(index) if matches!(spec.find, Find::Range { .. }) => Some(index),
+            _ => None,
+        });
         let (arguments, subcommands) = (OnceLock::new(), Vec::new());
-        self.rows.push(Registered { command, parent, full_name, arguments, subcommands });
+        let row = Registered { command, parent, full_name, first_key, arguments, subcommands };
+        self.rows.push(row);
         id
     }
 
@@ -162,7 +171,10 @@ impl Table {
         let Some(id) = self.by_name.remove(from.to_ascii_lowercase().as_slice()) else {
             return false;
         };
-        to.is_empty() || self.by_name.insert(to.to_ascii_lowercase().into(), id).is_none()
+        let is_free =
+            to.is_empty() || self.by_name.insert(to.to_ascii_lowercase().into(), id).is_none();
+        self.short = ShortNames::of(&self.by_name);
+        is_free
     }
 
     /// The command that `args` calls: of a container, the subcommand.
@@ -181,6 +193,13 @@ impl Table {
     /// The command of that name, in any case; not of a subcommand.
     #[inline]
     pub fn by_name(&self, name: &[u8]) -> Option<CommandId> {
+        match ShortNames::pack(name) {
+            Some(packed) => self.short.get(packed),
+            None => self.by_long_name(name),
+        }
+    }
+
+    fn by_long_name(&self, name: &[u8]) -> Option<CommandId> {
         const LONGEST: usize = 64;
         let mut lower = [0u8; LONGEST];
         let lower = lower.get_mut(..name.len())?;
@@ -229,6 +248,57 @@ impl Table {
     }
 }
 
+/// The names of at most seven bytes, each packed into an integer: most calls use one of these, and
+/// this finds them without hashing a string.
+#[derive(Debug, Default)]
+struct ShortNames {
+    /// A power of two of slots, at most half of them taken; a name's place is the first free one
+    /// from its hash on.
+    slots: Vec<Option<(u64, CommandId)>>,
+}
+
+impl ShortNames {
+    fn of(names: &HashMap<Box<[u8]>, CommandId>) -> Self {
+        let slots = vec![None; (names.len() * 2).next_power_of_two()];
+        let mut short = Self { slots };
+        for (name, id) in names {
+            if let Some(packed) = Self::pack(name) {
+                let at = short.place(packed);
+                short.slots[at] = Some((packed, *id));
+            }
+        }
+        short
+    }
+
+    /// The name in lower case and its length as an integer, if it is short enough.
+    #[inline]
+    fn pack(name: &[u8]) -> Option<u64> {
+        const LEN: usize = 7;
+        let mut bytes = [0u8; LEN + 1];
+        bytes[..LEN].get_mut(..name.len())?.copy_from_slice(name);
+        bytes.make_ascii_lowercase();
+        bytes[LEN] = name.len() as u8;
+        Some(u64::from_le_bytes(bytes))
+    }
+
+    #[inline]
+    fn get(&self, packed: u64) -> Option<CommandId> {
+        self.slots.get(self.place(packed)).copied().flatten().map(|(_, id)| id)
+    }
+
+    /// The slot that holds the name, or is free for it.
+    #[inline]
+    fn place(&self, packed: u64) -> usize {
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = (packed.wrapping_mul(SPREAD) >> 32) as usize & mask;
+        while self.slots.get(at).is_some_and(|slot| slot.is_some_and(|(name, _)| name != packed)) {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+}
+
 impl Registered {
     /// The subcommand of that name, in any case.
     pub fn subcommand(&self, name: &[u8]) -> Option<CommandId> {
@@ -244,5 +314,31 @@ impl Registered {
     /// Its subcommands.
     pub fn subcommands(&self) -> impl ExactSizeIterator<Item = CommandId> {
         self.subcommands.iter().map(|(_, id)| *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_length_and_case_are_found() {
+        const FAMILY: &[Command] = &[
+            Command { name: "get", ..Command::DEFAULT },
+            Command { name: "getrange", ..Command::DEFAULT },
+            Command { name: "incrbyfloat", ..Command::DEFAULT },
+        ];
+        let mut table = Table::new(&[FAMILY]);
+        for name in ["get", "GeT", "GETRANGE", "IncrByFloat"] {
+            let found = table.by_name(name.as_bytes()).map(|id| table.get(id).command.name);
+            assert_eq!(found, Some(&*name.to_ascii_lowercase()));
+        }
+        for name in ["", "ge", "get\0", "getrange1", "incrbyfloa", &"x".repeat(100)] {
+            assert_eq!(table.by_name(name.as_bytes()), None, "{name:?}");
+        }
+        assert!(table.rename(b"GET", b"fetch-it-all"));
+        assert!(table.rename(b"getrange", b""));
+        assert!(table.by_name(b"get").is_none() && table.by_name(b"getrange").is_none());
+        assert!(table.by_name(b"Fetch-It-All").is_some());
     }
 }

@@ -184,12 +184,16 @@ impl Ctx<'_> {
         let clock = self.srv.access_clock();
         let srv = &mut *self.srv;
         let hash = srv.dbs[self.db].hash(key);
-        if srv.dbs[self.db].get_hashed(hash, key).is_none() {
-            let entry = Entry::new(key, T::default().into_value(), None);
-            srv.added(self.db, &entry);
-            srv.dbs[self.db].put_hashed(hash, entry);
-        }
-        let entry = srv.dbs[self.db].get_mut_hashed(hash, key).ok_or(Error::NoSuchKey)?;
+        let slot = match srv.dbs[self.db].locate(hash, key) {
+            Some(slot) => slot,
+            None => {
+                let entry = Entry::new(key, T::default().into_value(), None);
+                srv.added(self.db, &entry);
+                srv.dbs[self.db].put_hashed(hash, entry);
+                srv.dbs[self.db].locate(hash, key).ok_or(Error::NoSuchKey)?
+            }
+        };
+        let entry = srv.dbs[self.db].entry_mut(hash, slot).ok_or(Error::NoSuchKey)?;
         if entry.kind() != T::TYPE {
             return Err(Error::WrongType);
         }

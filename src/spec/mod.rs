@@ -205,6 +205,11 @@ pub enum Group {
 }
 
 impl Group {
+    /// Whether its commands work on lists, hashes, sets or sorted sets.
+    pub fn is_of_collections(self) -> bool {
+        matches!(self, Self::List | Self::Hash | Self::Set | Self::SortedSet)
+    }
+
     /// The name that `COMMAND DOCS` shows.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ pub mod glob;
 pub mod log;
 pub mod long_double;
 pub mod num;
+pub mod prefetch;
 pub mod process;
 pub mod seed;
 pub mod split;

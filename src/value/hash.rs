@@ -8,9 +8,11 @@ use smallvec::SmallVec;
 use triomphe::ThinArc;
 
 use super::Limits;
+use super::prefetch::Prefetch;
 use super::sample;
-use crate::ds::dict::{self, Dict, Keyed, Seed};
+use crate::ds::dict::{self, Dict, Keyed, Seed, Step};
 use crate::ds::listpack::{self, Element, Listpack};
+use crate::util::prefetch::prefetch;
 use crate::util::seed;
 
 /// A field's name and value. Cloning shares.
@@ -59,6 +61,10 @@ impl Keyed for Pair {
     fn key(&self) -> &[u8] {
         self.field()
     }
+
+    fn prefetch(&self) {
+        prefetch(&raw const self.0.header);
+    }
 }
 
 #[derive(Clone)]
@@ -70,6 +76,28 @@ enum Repr {
 /// A hash. An update of a listpack keeps a field's place; a table has no order.
 #[derive(Clone)]
 pub struct Hash(Repr);
+
+impl Prefetch for Hash {
+    fn prefetch_body(&self) {
+        match &self.0 {
+            Repr::Pack(pack) => pack.prefetch(),
+            Repr::Table(dict) => prefetch::<Dict<Pair>>(&raw const **dict),
+        }
+    }
+
+    fn member_hash(&self, member: &[u8]) -> Option<u64> {
+        match &self.0 {
+            Repr::Table(dict) => Some(dict.hash(member)),
+            _ => None,
+        }
+    }
+
+    fn prefetch_member(&self, hash: u64, step: Step) {
+        if let Repr::Table(dict) = &self.0 {
+            dict.prefetch(hash, step);
+        }
+    }
+}
 
 impl Default for Hash {
     fn default() -> Self {

@@ -7,6 +7,7 @@
 use triomphe::Arc;
 
 use super::Limits;
+use super::prefetch::Prefetch;
 use crate::ds::listpack::{Element, Listpack, Pos};
 use crate::ds::tree::{Item, Tree};
 
@@ -100,6 +101,14 @@ enum Repr {
 /// A list.
 #[derive(Debug, Clone)]
 pub struct List(Repr);
+
+impl Prefetch for List {
+    fn prefetch_body(&self) {
+        if let Repr::Packed(pack) = &self.0 {
+            pack.prefetch();
+        }
+    }
+}
 
 impl Default for List {
     fn default() -> Self {

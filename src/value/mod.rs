@@ -4,6 +4,7 @@
 
 pub mod hash;
 pub mod list;
+mod prefetch;
 mod sample;
 pub mod set;
 pub mod stream;

@@ -7,11 +7,13 @@ use fastrand::Rng;
 use triomphe::ThinArc;
 
 use super::Limits;
+use super::prefetch::Prefetch;
 use super::sample;
-use crate::ds::dict::{self, Dict, Keyed, Seed};
+use crate::ds::dict::{self, Dict, Keyed, Seed, Step};
 use crate::ds::intset::Intset;
 use crate::ds::listpack::{self, Element, Listpack};
 use crate::util::num::{IntBuf, sdigits10};
+use crate::util::prefetch::prefetch;
 use crate::util::seed;
 
 /// Redis's bound on the size of an intset, whatever the configuration says.
@@ -39,6 +41,10 @@ impl Keyed for Member {
     fn key(&self) -> &[u8] {
         &self.0.slice
     }
+
+    fn prefetch(&self) {
+        prefetch(&raw const self.0.header);
+    }
 }
 
 #[derive(Clone)]
@@ -51,6 +57,29 @@ enum Repr {
 /// A set of texts.
 #[derive(Clone)]
 pub struct Set(Repr);
+
+impl Prefetch for Set {
+    fn prefetch_body(&self) {
+        match &self.0 {
+            Repr::Ints(ints) => ints.prefetch(),
+            Repr::Pack(pack) => pack.prefetch(),
+            Repr::Table(dict) => prefetch::<Dict<Member>>(&raw const **dict),
+        }
+    }
+
+    fn member_hash(&self, member: &[u8]) -> Option<u64> {
+        match &self.0 {
+            Repr::Table(dict) => Some(dict.hash(member)),
+            _ => None,
+        }
+    }
+
+    fn prefetch_member(&self, hash: u64, step: Step) {
+        if let Repr::Table(dict) = &self.0 {
+            dict.prefetch(hash, step);
+        }
+    }
+}
 
 impl Default for Set {
     fn default() -> Self {

@@ -10,11 +10,13 @@ use std::ops::Range;
 use fastrand::Rng;
 use triomphe::ThinArc;
 
+use super::prefetch::Prefetch;
 use super::{Limits, sample};
-use crate::ds::dict::{Dict, Keyed, Seed};
+use crate::ds::dict::{Dict, Keyed, Seed, Step};
 use crate::ds::listpack::{self, Element, Listpack, MAX_BYTES, Pos};
 use crate::ds::tree::{Item, Probe, Tree};
 use crate::util::num::{self, IntBuf};
+use crate::util::prefetch::prefetch;
 use crate::util::seed;
 
 /// A member and its score, in one shared allocation that never changes.
@@ -34,6 +36,10 @@ impl Member {
 impl Keyed for Member {
     fn key(&self) -> &[u8] {
         &self.0.slice
+    }
+
+    fn prefetch(&self) {
+        prefetch(&raw const self.0.header);
     }
 }
 
@@ -108,6 +114,28 @@ enum Repr {
 /// A sorted set.
 #[derive(Debug, Clone)]
 pub struct ZSet(Repr);
+
+impl Prefetch for ZSet {
+    fn prefetch_body(&self) {
+        match &self.0 {
+            Repr::Packed(pack) => pack.prefetch(),
+            Repr::Large(large) => prefetch::<Large>(&raw const **large),
+        }
+    }
+
+    fn member_hash(&self, member: &[u8]) -> Option<u64> {
+        match &self.0 {
+            Repr::Large(large) => Some(large.dict.hash(member)),
+            _ => None,
+        }
+    }
+
+    fn prefetch_member(&self, hash: u64, step: Step) {
+        if let Repr::Large(large) = &self.0 {
+            large.dict.prefetch(hash, step);
+        }
+    }
+}
 
 impl Default for ZSet {
     fn default() -> Self {

@@ -21,6 +21,24 @@ use siphasher::sip::SipHasher13;
 pub trait Keyed {
     /// The key. It must not change while the item is in a `Dict`.
     fn key(&self) -> &[u8];
+    /// Asks the processor for the memory where the key is.
+    fn prefetch(&self) {}
+}
+
+/// What a lookup reads, one thing after the other; see [`Dict::prefetch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The tags of the segment.
+    Tags,
+    /// The handle behind the tag that fits.
+    Slot,
+    /// The item itself.
+    Item,
+}
+
+impl Step {
+    /// The steps in their order.
+    pub const ALL: [Self; 3] = [Self::Tags, Self::Slot, Self::Item];
 }
 
 /// Tests may weaken the hash: only these bits of it are used.
@@ -159,11 +177,23 @@ impl<T: Keyed + Clone> Dict<T> {
 
     /// As `get_mut`, with the key's hash at hand.
     pub fn get_mut_hashed(&mut self, hash: u64, key: &[u8]) -> Option<&mut T> {
-        let at = self.segment(hash)?.find(tag_of(hash), key)?;
+        let slot = self.locate(hash, key)?;
+        self.item_mut(hash, slot)
+    }
+
+    /// The slot of this key, for [`item_mut`](Self::item_mut). It holds until the table changes.
+    #[inline]
+    pub fn locate(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        self.segment(hash)?.find(tag_of(hash), key)
+    }
+
+    /// The item in a slot that [`locate`](Self::locate) found for the same hash, for writing.
+    #[inline]
+    pub fn item_mut(&mut self, hash: u64, slot: usize) -> Option<&mut T> {
         match &mut self.root {
             Root::Empty => None,
-            Root::One(segment) => segment.item_mut(at),
-            Root::Many(directory) => directory.segment_mut(hash).item_mut(at),
+            Root::One(segment) => segment.item_mut(slot),
+            Root::Many(directory) => directory.segment_mut(hash).item_mut(slot),
         }
     }
 
@@ -265,17 +295,20 @@ impl<T: Keyed + Clone> Dict<T> {
         }
     }
 
-    /// Loads the tags among which a key of this hash is looked for, so that several lookups' cache
-    /// misses overlap. The result means nothing; it must reach `std::hint::black_box` or the like.
+    /// Brings what a lookup of this hash will read into the processor's cache, one step of the
+    /// way. Taking each step for many hashes lets their cache misses overlap.
     #[inline]
-    pub fn prefetch(&self, hash: u64) -> usize {
-        self.segment(hash).map_or(0, Segment::touch)
-    }
-
-    /// An item that likely has this hash, if any has. For a second round of prefetching.
-    #[inline]
-    pub fn candidate(&self, hash: u64) -> Option<&T> {
-        self.segment(hash)?.candidates(tag_of(hash)).next().map(|(_, item)| item)
+    pub fn prefetch(&self, hash: u64, step: Step) {
+        let Some(segment) = self.segment(hash) else { return };
+        match step {
+            Step::Tags => segment.prefetch_tags(),
+            Step::Slot => segment.prefetch_slot(tag_of(hash)),
+            Step::Item => {
+                if let Some((_, item)) = segment.candidates(tag_of(hash)).next() {
+                    item.prefetch();
+                }
+            }
+        }
     }
 
     /// The items whose hash's upper 40 bits (`hash >> 24`) are these.

@@ -6,6 +6,7 @@ use std::mem::{replace, size_of};
 use triomphe::{Arc, HeaderSlice};
 
 use super::{KeyHash, Keyed, tag_of};
+use crate::util::prefetch::prefetch;
 
 /// Items that have a tag; one more splits the segment. With the reference count, the tags, the
 /// length and the depth fill one cache line.
@@ -121,10 +122,20 @@ impl<T> Segment<T> {
         tagged.chain(untagged).filter_map(|at| Some((at, slots.get(at)?.as_ref()?)))
     }
 
-    /// Loads the tag line, and says nothing of use.
+    /// Asks for the line of the tags.
     #[inline]
-    pub(super) fn touch(&self) -> usize {
-        usize::from(self.0.header.line[LEN])
+    pub(super) fn prefetch_tags(&self) {
+        prefetch(&raw const self.0.header.line[LEN]);
+    }
+
+    /// Asks for the slot whose tag equals `tag`; the tags are read.
+    #[inline]
+    pub(super) fn prefetch_slot(&self, tag: u8) {
+        if let Some(slot) =
+            Matches::new(&self.0.header.line, tag).next().and_then(|at| self.slots().get(at))
+        {
+            prefetch(slot);
+        }
     }
 }
 

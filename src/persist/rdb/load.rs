@@ -10,7 +10,7 @@ use std::thread;
 
 use super::decode::{Chunk, Decoder, Error, Problem, Result, Source};
 use super::{Access, Progress, VERSION_MAX, opcode, value};
-use crate::ds::dict::Keyed;
+use crate::ds::dict::{Keyed, Step};
 use crate::keyspace::{Db, Entry};
 use crate::util::file::Handle;
 
@@ -322,7 +322,7 @@ fn insert_all(batches: Receiver<Batch>, options: &Options<'_>) -> Result<Vec<Db>
         let Some(db) = dbs.get_mut(number) else { continue };
         hashes.clear();
         hashes.extend(batch.iter().map(|entry| db.hash(entry.key())));
-        std::hint::black_box(hashes.iter().fold(0, |sum, hash| sum ^ db.prefetch(*hash)));
+        hashes.iter().for_each(|hash| db.prefetch(*hash, Step::Tags));
         for (entry, hash) in batch.into_iter().zip(&hashes) {
             if let Some(old) = db.put_hashed(*hash, entry)
                 && !options.duplicates

@@ -1,0 +1,227 @@
+//! A pipeline's commands, parsed ahead of their execution.
+//!
+//! Owns the look ahead: the commands of a read are found first, then their keys are brought into
+//! the processor's cache together, so that the misses of one don't wait for those of another.
+//! Never executes anything.
+
+use crate::ds::dict::Step;
+use crate::keyspace::Db;
+use crate::resp::{ArgBuf, Args, Limits, Parsed, ProtocolError, RequestParser, Span};
+use crate::server::Server;
+use crate::server::client::ClientRef;
+use crate::server::command::{CommandId, NotFound, Table};
+use crate::value::Value;
+
+/// The most commands that are parsed ahead: enough to hide the memory's latency, and few enough
+/// for the cache.
+const AHEAD: usize = 32;
+
+/// How the look ahead ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// There is more to parse.
+    More,
+    /// The rest is a part of a command.
+    Incomplete,
+    /// The rest breaks the protocol.
+    Broken(ProtocolError),
+}
+
+/// A command that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Where it begins in the data.
+    start: usize,
+    /// Where it ends in the data.
+    pub(super) end: usize,
+    /// Where its arguments end in the batch's spans; they begin where those of the one before end.
+    spans_end: usize,
+    /// The arguments, if they don't stand in the data as they are.
+    inline: Option<ArgBuf>,
+    /// Its row.
+    pub(super) command: Result<CommandId, NotFound>,
+}
+
+/// A key that a command will look up.
+#[derive(Debug)]
+struct Lookup {
+    /// The command's place in the batch.
+    index: usize,
+    hash: u64,
+    /// Whether the value is a collection, as far as the command's group tells.
+    collection: bool,
+    /// The hash of the member that will be looked up in the value's table.
+    member: Option<u64>,
+}
+
+/// Where commands have the member that they look up.
+const MEMBER_AT: usize = 2;
+
+/// Commands parsed ahead, in their order. The memory is kept from batch to batch.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    found: Vec<Found>,
+    spans: Vec<Span>,
+    lookups: Vec<Lookup>,
+}
+
+impl Batch {
+    /// Number of commands.
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// The command at `index` and its arguments, in the data that it was found in.
+    pub(super) fn get<'a>(&'a self, index: usize, data: &'a [u8]) -> (&'a Found, Args<'a>) {
+        let found = &self.found[index];
+        let spans_start = index.checked_sub(1).map_or(0, |before| self.found[before].spans_end);
+        let args = match &found.inline {
+            Some(args) => args.args(),
+            None => Args::new(&data[found.start..], &self.spans[spans_start..found.spans_end]),
+        };
+        (found, args)
+    }
+
+    /// Finds the next commands in `data` from `start` on; says how that ended, and where.
+    pub(super) fn fill(
+        &mut self,
+        commands: &Table,
+        parser: &mut RequestParser,
+        data: &[u8],
+        start: usize,
+        limits: &Limits,
+    ) -> (End, usize) {
+        self.found.clear();
+        self.spans.clear();
+        // What a client may send changes when it authenticates: it is looked at one by one till then.
+        let most = if limits.authenticated { AHEAD } else { 1 };
+        let mut at = start;
+        while self.found.len() < most {
+            let rest = &data[at..];
+            match parser.parse(rest, limits) {
+                Ok(Parsed::Incomplete) => return (End::Incomplete, at),
+                Ok(Parsed::Empty { consumed }) => at += consumed,
+                Ok(Parsed::Command { consumed }) => {
+                    let command = commands.find(&parser.args(rest));
+                    let inline = parser.take_inline();
+                    if inline.is_none() {
+                        self.spans.extend_from_slice(parser.spans());
+                    }
+                    let (start, spans_end) = (at, self.spans.len());
+                    at += consumed;
+                    self.found.push(Found { start, end: at, spans_end, inline, command });
+                }
+                Err(error) => return (End::Broken(error), at),
+            }
+        }
+        (End::More, at)
+    }
+
+    /// Brings the keys of the batch, and the members that are looked up in collections, into the
+    /// processor's cache.
+    pub(super) fn prefetch(&mut self, server: &Server, id: ClientRef, data: &[u8]) {
+        let Some(client) = server.clients.get(id) else { return };
+        let db = &server.dbs[client.db];
+        if self.len() < 2 || db.is_empty() {
+            return;
+        }
+        let mut lookups = std::mem::take(&mut self.lookups);
+        lookups.clear();
+        for index in 0..self.len() {
+            let (found, args) = self.get(index, data);
+            let Ok(command) = found.command else { continue };
+            let row = server.commands.get(command);
+            let Some(key) = row.first_key.and_then(|at| args.get(at)) else { continue };
+            let hash = db.hash(key);
+            db.prefetch(hash, Step::Tags);
+            let collection = row.command.group.is_of_collections();
+            lookups.push(Lookup { index, hash, collection, member: None });
+        }
+        for step in [Step::Slot, Step::Item] {
+            lookups.iter().for_each(|lookup| db.prefetch(lookup.hash, step));
+        }
+        lookups.retain(|lookup| lookup.collection);
+        self.prefetch_members(server, db, &mut lookups, data);
+        self.lookups = lookups;
+    }
+
+    /// As [`prefetch`](Self::prefetch), from the keys on.
+    fn prefetch_members(&self, server: &Server, db: &Db, lookups: &mut [Lookup], data: &[u8]) {
+        let value = |lookup: &Lookup| {
+            let (found, args) = self.get(lookup.index, data);
+            let key = args.get(server.commands.get(found.command.ok()?).first_key?)?;
+            db.get_hashed(lookup.hash, key)?.value()
+        };
+        let each = |lookups: &[Lookup], ask: fn(&Value)| {
+            lookups.iter().filter_map(value).for_each(ask);
+        };
+        each(lookups, Value::prefetch);
+        each(lookups, Value::prefetch_body);
+        for lookup in lookups.iter_mut() {
+            let member = self.get(lookup.index, data).1.get(MEMBER_AT);
+            lookup.member = value(lookup).zip(member).and_then(|(v, member)| v.member_hash(member));
+        }
+        for step in Step::ALL {
+            for lookup in lookups.iter() {
+                if let (Some(hash), Some(value)) = (lookup.member, value(lookup)) {
+                    value.prefetch_member(hash, step);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Limits = Limits { bulk_len_max: 1 << 20, authenticated: true };
+
+    #[test]
+    fn looking_ahead_finds_what_looking_one_by_one_finds() {
+        let table = crate::commands::table();
+        let mut data = Vec::new();
+        for number in 0..AHEAD + 8 {
+            match number % 4 {
+                0 => data.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$2\r\nk1\r\n"),
+                1 => data.extend_from_slice(b"set k2 \"a b\"\r\n"),
+                2 => data.extend_from_slice(b"\r\n*1\r\n$4\r\nnope\r\n"),
+                _ => data.extend_from_slice(b"*0\r\n*3\r\n$3\r\nsEt\r\n$1\r\nk\r\n$2\r\n\r\n\r\n"),
+            }
+        }
+        let whole = data.len();
+        data.extend_from_slice(b"*2\r\n$3\r\nGE");
+        let (mut parser, mut batch) = (RequestParser::new(), Batch::default());
+        let (end, at) = batch.fill(&table, &mut parser, &data, 0, &OPEN);
+        assert_eq!((end, batch.len()), (End::More, AHEAD));
+        let words = |index| batch.get(index, &data).1.iter().collect::<Vec<_>>();
+        assert_eq!(words(0), [&b"GET"[..], b"k1"]);
+        assert_eq!(words(1), [&b"set"[..], b"k2", b"a b"]);
+        assert_eq!(words(AHEAD - 1), [&b"sEt"[..], b"k", b"\r\n"]);
+        assert!(batch.get(0, &data).0.command.is_ok());
+        assert_eq!(batch.get(2, &data).0.command, Err(NotFound::Command));
+        let (end, at) = batch.fill(&table, &mut parser, &data, at, &OPEN);
+        assert_eq!((end, at, batch.len()), (End::Incomplete, whole, 8));
+        // What was looked at in part is found when it is whole, be it given again or gone on with.
+        parser.restart();
+        data.extend_from_slice(b"T\r\n$1\r\nx\r\n$");
+        let (end, _) = batch.fill(&table, &mut parser, &data, whole, &OPEN);
+        assert_eq!((end, batch.len()), (End::Incomplete, 1));
+        assert_eq!(batch.get(0, &data).1.at(1), b"x");
+    }
+
+    #[test]
+    fn a_broken_request_ends_the_look_ahead_behind_the_whole_ones() {
+        let table = crate::commands::table();
+        let data = b"PING\r\n*1\r\n$4\r\nPING\r\n*1\r\n!4\r\n";
+        let (mut parser, mut batch) = (RequestParser::new(), Batch::default());
+        let (end, at) = batch.fill(&table, &mut parser, data, 0, &OPEN);
+        assert_eq!(end, End::Broken(ProtocolError::ExpectedDollar(b'!')));
+        assert_eq!((batch.len(), at), (2, 20));
+        // Who hasn't authenticated is looked at command by command.
+        let closed = Limits { authenticated: false, ..OPEN };
+        let mut parser = RequestParser::new();
+        assert_eq!(batch.fill(&table, &mut parser, data, 0, &closed), (End::More, 6));
+        assert_eq!(batch.len(), 1);
+    }
+}
