@@ -4,6 +4,8 @@
 //! are plain functions: no I/O, time and randomness through `Ctx`.
 
 pub mod admin;
+pub mod bitfield;
+pub mod bitmap;
 pub mod client;
 pub mod command;
 pub mod config;
@@ -12,6 +14,7 @@ pub mod debug;
 pub mod expire;
 pub mod function;
 pub mod hash;
+pub mod hyperloglog;
 pub mod info;
 pub mod keys;
 pub mod latency;
@@ -42,6 +45,8 @@ use crate::value::Collection;
 /// The rows of every family.
 pub const FAMILIES: &[&[Command]] = &[
     admin::COMMANDS,
+    bitfield::COMMANDS,
+    bitmap::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
@@ -50,6 +55,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     function::COMMANDS,
     hash::COMMANDS,
+    hyperloglog::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
     latency::COMMANDS,

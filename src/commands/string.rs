@@ -551,21 +551,6 @@ fn check_len(ctx: &Ctx<'_>, len: usize, more: usize) -> Result<(), Error> {
     }
 }
 
-/// The string at a key as bytes that can grow, in place. A short or integer value moves out of
-/// its entry first. The key must hold a string.
-fn edit<R>(ctx: &mut Ctx<'_>, key: &[u8], change: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
-    let entry = ctx.lookup_write(key)?;
-    if !matches!(entry.value(), Some(Value::Str(_))) {
-        let bytes = entry.str()?.to_vec();
-        let moved = Entry::new(key, Value::Str(triomphe::Arc::new(bytes)), entry.deadline());
-        ctx.put(moved);
-    }
-    match ctx.lookup_write(key)?.value_mut()? {
-        Value::Str(bytes) => Some(change(triomphe::Arc::make_mut(bytes))),
-        _ => None,
-    }
-}
-
 fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (key, more) = (args.at(1), args.at(2));
     let old = match ctx.lookup_write(key) {
@@ -579,7 +564,7 @@ fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
         Some(old) => {
             check_len(ctx, old, more.len())?;
-            edit(ctx, key, |bytes| bytes.extend_from_slice(more));
+            ctx.upsert_str(key)?.extend_from_slice(more);
             old + more.len()
         }
     };
@@ -600,19 +585,15 @@ fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     check_len(ctx, offset, piece.len())?;
-    if old.is_none() {
-        ctx.put(Entry::new(key, Value::Str(triomphe::Arc::default()), None));
-    }
     let end = offset + piece.len();
-    let len = edit(ctx, key, |bytes| {
-        if bytes.len() < end {
-            bytes.resize(end, 0);
-        }
-        bytes[offset..end].copy_from_slice(piece);
-        bytes.len()
-    });
+    let bytes = ctx.upsert_str(key)?;
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[offset..end].copy_from_slice(piece);
+    let len = bytes.len();
     ctx.modified(NotifyFlags::STRING, "setrange", key);
-    ctx.out.len_int(len.unwrap_or(0));
+    ctx.out.len_int(len);
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Data structures whose clone is a snapshot. They know no commands, no clients and no time.
 
+pub mod bits;
 pub mod dict;
+pub mod hyperloglog;
 pub mod intset;
 pub mod listpack;
 pub mod tree;

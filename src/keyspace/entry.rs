@@ -292,6 +292,19 @@ impl Entry {
         }
     }
 
+    /// The string as bytes that can grow, if the value is one: a short or integer value moves out of
+    /// the entry first.
+    pub fn str_mut(&mut self) -> Option<&mut Vec<u8>> {
+        if !matches!(self.value(), Some(Value::Str(_))) {
+            let content = Content::Value(Value::Str(Arc::new(self.str()?.to_vec())));
+            *self = Self::build(self.key(), content, self.deadline(), self.clock());
+        }
+        match self.value_mut()? {
+            Value::Str(bytes) => Some(Arc::make_mut(bytes)),
+            _ => None,
+        }
+    }
+
     /// The collection, if the value is of that type.
     pub fn collection<T: Collection>(&self) -> Option<&T> {
         T::of(self.value()?)

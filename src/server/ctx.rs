@@ -17,7 +17,7 @@ use crate::server::client::{Client, ClientRef};
 use crate::server::command::CommandId;
 use crate::server::propagate::Targets;
 use crate::util::num;
-use crate::value::{Collection, Type};
+use crate::value::{Collection, Type, Value};
 
 /// On whose behalf a command is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +199,23 @@ impl Ctx<'_> {
         }
         srv.eviction.touch(entry, clock);
         entry.collection_mut().map(|found| (found, &mut self.out)).ok_or(Error::WrongType)
+    }
+
+    /// The string at a key as bytes to change in place.
+    pub fn write_str(&mut self, key: &[u8]) -> Result<Option<&mut Vec<u8>>, Error> {
+        match self.lookup_write(key) {
+            None => Ok(None),
+            Some(entry) => entry.str_mut().map(Some).ok_or(Error::WrongType),
+        }
+    }
+
+    /// As [`write_str`](Self::write_str), but a missing key is created with an empty string.
+    pub fn upsert_str(&mut self, key: &[u8]) -> Result<&mut Vec<u8>, Error> {
+        if self.lookup_write(key).is_none() {
+            self.put(Entry::new(key, Value::Str(triomphe::Arc::default()), None));
+        }
+        let entry = self.srv.dbs[self.db].get_mut(key).ok_or(Error::NoSuchKey)?;
+        entry.str_mut().ok_or(Error::WrongType)
     }
 
     /// The type of a key's value, without a trace.

@@ -11,6 +11,7 @@ use crate::wire::{Value, write_command};
 
 /// What Redis 7.2 says otherwise than 7.0, and Rhubarb with it.
 const CHANGED: &[(&str, &str, &str)] = &[
+    ("bitop", "arguments", "operations are told now"),
     ("blmove", "flags", "scripts may call it, and it doesn't block there"),
     ("blpop", "flags", "scripts may call it, and it doesn't block there"),
     ("brpop", "flags", "scripts may call it, and it doesn't block there"),

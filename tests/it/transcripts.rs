@@ -78,4 +78,6 @@ transcripts!(
     stream_blocking,
     stream_groups,
     streams,
+    bitmaps,
+    hyperloglog,
 );
