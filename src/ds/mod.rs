@@ -2,6 +2,7 @@
 
 pub mod bits;
 pub mod dict;
+pub mod geohash;
 pub mod hyperloglog;
 pub mod intset;
 pub mod listpack;

@@ -147,8 +147,11 @@ impl Reply {
 
     /// A double: `,1.5`, or its text as a bulk string.
     pub fn double(&mut self, value: f64) {
-        let mut text = num::F64Buf::new();
-        let text = num::fmt_f64(value, &mut text);
+        self.double_text(num::fmt_f64(value, &mut num::F64Buf::new()));
+    }
+
+    /// A double whose text is given.
+    pub fn double_text(&mut self, text: &[u8]) {
         if self.resp3() {
             self.buf.push(b',');
             self.buf.extend_from_slice(text);

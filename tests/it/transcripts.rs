@@ -80,4 +80,5 @@ transcripts!(
     streams,
     bitmaps,
     hyperloglog,
+    geo,
 );

@@ -11,19 +11,19 @@ use crate::value::zset::ZSet;
 
 /// The options of ZADD.
 #[derive(Debug, Default, Clone, Copy)]
-struct AddOptions {
+pub struct AddOptions {
     /// Only add.
-    nx: bool,
+    pub nx: bool,
     /// Only change.
-    xx: bool,
+    pub xx: bool,
     /// Only raise what is there.
-    gt: bool,
+    pub gt: bool,
     /// Only lower what is there.
-    lt: bool,
+    pub lt: bool,
     /// Reply changed members, too.
-    ch: bool,
+    pub ch: bool,
     /// Add to the score.
-    incr: bool,
+    pub incr: bool,
 }
 
 impl AddOptions {
@@ -101,13 +101,23 @@ pub fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 /// Adds pairs of score and member to a key and replies.
 fn add(ctx: &mut Ctx<'_>, key: &[u8], pairs: Args<'_>, options: AddOptions) -> Result<(), Error> {
     // All scores are read before anything is done.
-    let mut scores = SmallVec::<[f64; 8]>::with_capacity(pairs.len() / 2);
+    let mut scored = SmallVec::<[(f64, &[u8]); 8]>::with_capacity(pairs.len() / 2);
     for at in (0..pairs.len()).step_by(2) {
-        scores.push(pairs.float(at)?);
+        scored.push((pairs.float(at)?, pairs.at(at + 1)));
     }
+    add_scored(ctx, key, &scored, options)
+}
+
+/// Adds members with their scores to a key and replies.
+pub fn add_scored(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    scored: &[(f64, &[u8])],
+    options: AddOptions,
+) -> Result<(), Error> {
     let mut done = Added::default();
     if !options.xx || ctx.write::<ZSet>(key)?.0.is_some() {
-        let result = add_pairs(ctx, key, pairs, &scores, options, &mut done);
+        let result = add_each(ctx, key, scored, options, &mut done);
         let changes = done.added + done.changed;
         if changes > 0 {
             let event = if options.incr { "zincr" } else { "zadd" };
@@ -123,18 +133,18 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], pairs: Args<'_>, options: AddOptions) -> R
     Ok(())
 }
 
-fn add_pairs(
+fn add_each(
     ctx: &mut Ctx<'_>,
     key: &[u8],
-    pairs: Args<'_>,
-    scores: &[f64],
+    scored: &[(f64, &[u8])],
     options: AddOptions,
     done: &mut Added,
 ) -> Result<(), Error> {
     let limits = ctx.srv.limits;
     let zset = ctx.upsert::<ZSet>(key)?.0;
-    zset.expect(pairs.at(1), pairs.len() / 2, &limits);
-    for (member, &score) in pairs.iter().skip(1).step_by(2).zip(scores) {
+    let first = scored.first().map_or(&b""[..], |(_, member)| member);
+    zset.expect(first, scored.len(), &limits);
+    for &(score, member) in scored {
         let mut new = Ok(None);
         let old = zset.change(member, &limits, |old| {
             new = options.decide(old, score);

@@ -8,6 +8,8 @@ mod range;
 
 use std::ops::Range;
 
+pub(super) use add::{AddOptions, add_scored};
+
 use crate::commands::{DELETE_KEY, META_KEY, POP_KEY, READ_KEY, UPDATE_KEY};
 use crate::resp::Reply;
 use crate::server::command::Command;
