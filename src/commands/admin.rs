@@ -1,9 +1,10 @@
-//! The server as a whole: TIME, ROLE, LASTSAVE, SHUTDOWN, LOLWUT.
+//! The server as a whole: TIME, ROLE, SAVE, BGSAVE, LASTSAVE, SHUTDOWN, LOLWUT.
 
+use crate::config::ShutdownFlags;
 use crate::resp::{Args, Error};
 use crate::server::client::ClientFlags;
 use crate::server::command::Command;
-use crate::server::ctx::Ctx;
+use crate::server::ctx::{Caller, Ctx};
 use crate::server::{REDIS_VERSION, RHUBARB_VERSION};
 use crate::spec::{Category, Flags, Group};
 
@@ -27,6 +28,27 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.12",
         summary: "Returns the server's role in replication.",
         handler: role,
+        ..SERVER
+    },
+    Command {
+        name: "save",
+        flags: Flags::ADMIN
+            .union(Flags::NOSCRIPT)
+            .union(Flags::NO_ASYNC_LOADING)
+            .union(Flags::NO_MULTI),
+        complexity: "O(N), N keys",
+        summary: "Saves the data to disk; nothing else is done meanwhile.",
+        handler: save,
+        ..SERVER
+    },
+    Command {
+        name: "bgsave",
+        arity: -1,
+        flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING),
+        summary: "Saves the data to disk in the background.",
+        syntax: "[SCHEDULE]@3.2.2",
+        history: &[("3.2.2", "`SCHEDULE` is new.")],
+        handler: bgsave,
         ..SERVER
     },
     Command {
@@ -85,35 +107,65 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+fn save(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    if ctx.srv.rdb.is_saving() {
+        return Err(Error::SaveInProgress);
+    }
+    ctx.srv.save_now().map_err(|_| Error::SaveFailed)?;
+    ctx.out.ok();
+    Ok(())
+}
+
+fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let schedules = args.len() == 2 && args.is(1, "schedule");
+    if args.len() > 1 && !schedules {
+        return Err(Error::Syntax);
+    }
+    let in_exec = ctx.caller == Caller::Exec;
+    match () {
+        () if ctx.srv.rdb.is_saving() => return Err(Error::SaveInProgress),
+        () if in_exec || ctx.srv.has_active_child() && schedules => {
+            ctx.srv.rdb.scheduled = true;
+            ctx.out.simple(b"Background saving scheduled");
+        }
+        () if ctx.srv.has_active_child() => return Err(Error::ChildActive),
+        () => {
+            ctx.srv.save_in_background().map_err(|_| Error::SaveFailed)?;
+            ctx.out.simple(b"Background saving started");
+        }
+    }
+    Ok(())
+}
+
 /// As long as nothing was saved, the start of the server counts.
 fn lastsave(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    ctx.out.int(ctx.srv.started_ms / 1000);
+    ctx.out.int(ctx.srv.rdb.last_save_ms / 1000);
     Ok(())
 }
 
 /// The options of SHUTDOWN.
 #[derive(Debug, Default)]
 struct ShutdownOptions {
-    save: bool,
-    nosave: bool,
+    flags: ShutdownFlags,
     abort: bool,
-    others: bool,
 }
 
 impl ShutdownOptions {
     fn parse(args: Args<'_>) -> Result<Self, Error> {
         let mut found = Self::default();
+        let flags = &mut found.flags;
         for i in 1..args.len() {
             match () {
-                () if args.is(i, "nosave") => found.nosave = true,
-                () if args.is(i, "save") => found.save = true,
+                () if args.is(i, "nosave") => flags.nosave = true,
+                () if args.is(i, "save") => flags.save = true,
                 () if args.is(i, "abort") => found.abort = true,
-                () if args.is(i, "now") || args.is(i, "force") => found.others = true,
+                () if args.is(i, "now") => flags.now = true,
+                () if args.is(i, "force") => flags.force = true,
                 () => return Err(Error::Syntax),
             }
         }
-        let contradicts = found.save && found.nosave
-            || found.abort && (found.save || found.nosave || found.others);
+        let ends = flags.save || flags.nosave || flags.now || flags.force;
+        let contradicts = flags.save && flags.nosave || found.abort && ends;
         if contradicts { Err(Error::Syntax) } else { Ok(found) }
     }
 }
@@ -124,13 +176,10 @@ fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         // Shutting down is never delayed: there are no replicas to wait for.
         return Err(Error::NoShutdown);
     }
-    if options.save {
-        return Err(Error::other("ERR SHUTDOWN SAVE: this server can't save to disk yet"));
+    if ctx.srv.scripting.is_busy() && !options.flags.nosave {
+        return Err(ctx.srv.scripting.busy_error());
     }
-    if ctx.srv.scripting.is_busy() && !options.nosave {
-        return Err(Error::BusyScript);
-    }
-    ctx.srv.shutdown = Some(0);
+    ctx.srv.shut_down(options.flags).map_err(|_| Error::ShutdownFailed)?;
     ctx.client().flags.insert(ClientFlags::CLOSE_ASAP);
     Ok(())
 }

@@ -107,7 +107,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let local = ctx.client().flags.contains(ClientFlags::LOCAL);
     let context = SetContext {
         protected_allowed: ctx.srv.config.enable_protected_configs.permits(local),
-        loading: false,
+        loading: ctx.srv.is_loading(),
     };
     let refused = |error: SetError| Error::other(error.to_string());
     let new = ctx.srv.config.set(&pairs, context).map_err(refused)?;

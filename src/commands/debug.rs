@@ -9,6 +9,7 @@ use crate::resp::{Args, Error};
 use crate::server::client::ClientFlags;
 use crate::server::command::{Command, Handler};
 use crate::server::ctx::Ctx;
+use crate::server::load_rdb::Into;
 use crate::spec::{Flags, Group};
 use crate::util::num;
 
@@ -42,8 +43,10 @@ const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
     ("populate", 1, 3, populate),
     ("protocol", 1, 1, protocol),
     ("quicklist-packed-threshold", 1, 1, packed_threshold),
+    ("reload", 0, usize::MAX, reload),
     ("set-active-expire", 1, 1, set_active_expire),
     ("set-disable-deny-scripts", 1, 1, set_disable_deny_scripts),
+    ("set-skip-checksum-validation", 1, 1, set_skip_checksums),
     ("sleep", 1, 1, sleep),
     ("stringmatch-len", 2, 2, stringmatch_len),
 ];
@@ -264,6 +267,46 @@ fn packed_threshold(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Saves and loads the data: what comes back is what a restart would find.
+fn reload(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (mut save, mut flush, mut merge) = (true, true, false);
+    for i in 2..args.len() {
+        match () {
+            () if args.is(i, "nosave") => save = false,
+            () if args.is(i, "noflush") => flush = false,
+            () if args.is(i, "merge") => merge = true,
+            () => {
+                return Err(Error::other(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    if save {
+        ctx.srv.save_now().map_err(|_| Error::SaveFailed)?;
+    }
+    if flush {
+        ctx.srv.flush(None, true);
+        ctx.srv.functions.flush();
+    }
+    let into = match (flush, merge) {
+        (_, true) => Into::Merge,
+        (true, false) => Into::Empty,
+        (false, false) => Into::New,
+    };
+    let failed = "ERR Error trying to load the RDB dump, check server logs.";
+    ctx.srv.load_now(into).map_err(|_| Error::other(failed))?;
+    ctx.srv.log.warning("DB reloaded by DEBUG RELOAD");
+    ctx.out.ok();
+    Ok(())
+}
+
+fn set_skip_checksums(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.srv.skip_checksums = flag(args);
+    ctx.out.ok();
+    Ok(())
+}
+
 fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     ctx.srv.active_expire = flag(args);
     ctx.out.ok();
@@ -321,10 +364,17 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    Reply with a test value of the specified type.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Checks <size> only: lists have no such threshold.",
+            "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+            "    Save the RDB on disk and reload it back to memory. Valid <option> values:",
+            "    * MERGE: keys that are there already are overwritten, not an error.",
+            "    * NOFLUSH: the current data stay; without MERGE, a key that is loaded must be new.",
+            "    * NOSAVE: the file is loaded as it is.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    0 leaves keys that are due until they are accessed.",
             "SET-DISABLE-DENY-SCRIPTS <0|1>",
             "    1 lets scripts call what is denied to them.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    1 lets RESTORE believe checksums.",
             "SLEEP <seconds>",
             "    Stop the server for <seconds>. Decimals allowed.",
             "STRINGMATCH-LEN <len> <pattern>",

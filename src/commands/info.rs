@@ -72,6 +72,13 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 macro_rules! fields {
     ($text:expr, $title:literal, $($name:literal = $value:expr),* $(,)?) => {
         $text.push_str(concat!("# ", $title, "\r\n"));
+        lines!($text, $($name = $value),*);
+    };
+}
+
+/// As `fields!`, without a title.
+macro_rules! lines {
+    ($text:expr, $($name:literal = $value:expr),* $(,)?) => {
         $(let _ = write!($text, concat!($name, ":{}\r\n"), $value);)*
     };
 }
@@ -228,27 +235,32 @@ fn memory(srv: &mut Server, text: &mut String) {
 }
 
 fn persistence(srv: &mut Server, text: &mut String) {
+    let status = |ok: bool| if ok { "ok" } else { "err" };
+    let (saved_keys, all_keys) = srv.rdb.progress().unwrap_or_default();
+    let growth = srv.rdb.growth(process::allocator().allocated);
+    let saving_s = srv.rdb.started_ms().map_or(-1, |started_ms| (srv.now_ms - started_ms) / 1000);
+    let percent = saved_keys as f64 * 100.0 / all_keys.max(1) as f64;
     fields!(
         text,
         "Persistence",
-        "loading" = 0,
+        "loading" = u8::from(srv.is_loading()),
         "async_loading" = 0,
-        "current_cow_peak" = 0,
-        "current_cow_size" = 0,
+        "current_cow_peak" = growth,
+        "current_cow_size" = growth,
         "current_cow_size_age" = 0,
-        "current_fork_perc" = "0.00",
-        "current_save_keys_processed" = 0,
-        "current_save_keys_total" = 0,
+        "current_fork_perc" = format!("{percent:.2}"),
+        "current_save_keys_processed" = saved_keys,
+        "current_save_keys_total" = all_keys,
         "rdb_changes_since_last_save" = srv.dirty,
-        "rdb_bgsave_in_progress" = 0,
-        "rdb_last_save_time" = srv.started_ms / 1000,
-        "rdb_last_bgsave_status" = "ok",
-        "rdb_last_bgsave_time_sec" = -1,
-        "rdb_current_bgsave_time_sec" = -1,
-        "rdb_saves" = 0,
-        "rdb_last_cow_size" = 0,
-        "rdb_last_load_keys_expired" = 0,
-        "rdb_last_load_keys_loaded" = 0,
+        "rdb_bgsave_in_progress" = u8::from(srv.rdb.is_saving()),
+        "rdb_last_save_time" = srv.rdb.last_save_ms / 1000,
+        "rdb_last_bgsave_status" = status(srv.rdb.last_ok),
+        "rdb_last_bgsave_time_sec" = srv.rdb.last_duration_s.unwrap_or(-1),
+        "rdb_current_bgsave_time_sec" = saving_s,
+        "rdb_saves" = srv.rdb.saves,
+        "rdb_last_cow_size" = srv.rdb.last_cow,
+        "rdb_last_load_keys_expired" = srv.rdb.last_load.1,
+        "rdb_last_load_keys_loaded" = srv.rdb.last_load.0,
         "aof_enabled" = 0,
         "aof_rewrite_in_progress" = 0,
         "aof_rewrite_scheduled" = 0,
@@ -262,6 +274,17 @@ fn persistence(srv: &mut Server, text: &mut String) {
         "module_fork_in_progress" = 0,
         "module_fork_last_cow_size" = 0,
     );
+    if let Some(loading) = &srv.loading {
+        lines!(
+            text,
+            "loading_start_time" = loading.started_ms / 1000,
+            "loading_total_bytes" = loading.total,
+            "loading_rdb_used_mem" = 0,
+            "loading_loaded_bytes" = loading.loaded,
+            "loading_loaded_perc" = format!("{:.2}", loading.percent()),
+            "loading_eta_seconds" = loading.eta_s(srv.now_ms).unwrap_or(1),
+        );
+    }
 }
 
 fn stats(srv: &mut Server, text: &mut String) {
@@ -301,7 +324,7 @@ fn stats(srv: &mut Server, text: &mut String) {
         "pubsubshard_channels" = srv.pubsub.channels(crate::server::pubsub::Kind::Shard).count(),
         "latest_fork_usec" = 0,
         "total_forks" = 0,
-        "migrate_cached_sockets" = 0,
+        "migrate_cached_sockets" = srv.network.migrate_sockets(),
         "slave_expires_tracked_keys" = 0,
         "active_defrag_hits" = 0,
         "active_defrag_misses" = 0,
@@ -314,7 +337,7 @@ fn stats(srv: &mut Server, text: &mut String) {
         "tracking_total_prefixes" = 0,
         "unexpected_error_replies" = 0,
         "total_error_replies" = counters.errors,
-        "dump_payload_sanitizations" = 0,
+        "dump_payload_sanitizations" = counters.sanitizations,
         "total_reads_processed" = counters.reads,
         "total_writes_processed" = counters.writes,
         "io_threaded_reads_processed" = 0,

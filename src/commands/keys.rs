@@ -494,7 +494,8 @@ fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let wait = flush_waits(ctx, args)?;
     let keys = ctx.srv.flush(None, wait);
-    ctx.srv.dirty += keys + 1;
+    ctx.srv.dirty += keys;
+    ctx.srv.save_flushed();
     ctx.out.ok();
     Ok(())
 }

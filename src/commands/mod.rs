@@ -11,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod debug;
+pub mod dump;
 pub mod expire;
 pub mod function;
 pub mod geo;
@@ -22,6 +23,7 @@ pub mod latency;
 pub mod lcs;
 pub mod list;
 pub mod memory;
+pub mod migrate;
 pub mod mpop;
 pub mod pubsub;
 pub mod scan;
@@ -53,6 +55,7 @@ pub const FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    dump::COMMANDS,
     expire::COMMANDS,
     function::COMMANDS,
     geo::COMMANDS,
@@ -64,6 +67,7 @@ pub const FAMILIES: &[&[Command]] = &[
     lcs::COMMANDS,
     list::COMMANDS,
     memory::COMMANDS,
+    migrate::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
     set::COMMANDS,

@@ -215,6 +215,9 @@ pub(super) fn run_code(
     if read_only && declared && !flags.contains(ScriptFlags::NO_WRITES) {
         return Err(Error::ScriptFlags);
     }
+    if declared && !flags.contains(ScriptFlags::NO_WRITES) && ctx.srv.rdb_error().is_some() {
+        return Err(Error::ScriptMisconf);
+    }
     let oom_allowed = flags.contains(ScriptFlags::ALLOW_OOM);
     let spares_memory = flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES);
     if declared && !spares_memory && ctx.srv.is_out_of_memory() {

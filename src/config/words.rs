@@ -44,6 +44,12 @@ words! {
         "allkeys-random" => AllkeysRandom, "noeviction" => Noeviction,
     }
 }
+impl MaxmemoryPolicy {
+    /// Whether keys are chosen by the time of their last access.
+    pub fn is_lru(self) -> bool {
+        matches!(self, Self::VolatileLru | Self::AllkeysLru)
+    }
+}
 words! {
     /// When the append-only file is synced.
     AppendFsync { "everysec" => Everysec, "always" => Always, "no" => No, }

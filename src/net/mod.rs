@@ -8,26 +8,33 @@ mod batch;
 mod busy;
 mod conn;
 mod listener;
+mod migrate;
+mod signals;
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
 use crate::config::Config;
 use crate::server::client::ClientRef;
+use crate::server::load_rdb::LoadFailed;
+use crate::server::migrate::{Outcome, Request};
 use crate::server::network::Network;
 use crate::server::{Parts, Server};
 
 use batch::Batch;
 use conn::Conn;
 use listener::Listeners;
+use migrate::Migrations;
 
 /// Bytes that one read takes at most.
 const READ_MAX: usize = 64 * 1024;
@@ -41,27 +48,58 @@ pub(in crate::net) struct Net {
     read_buf: RefCell<Box<[u8]>>,
     /// The commands of that, while they are executed.
     batch: RefCell<Batch>,
-    timer: Notify,
+    timer: Arc<Notify>,
     stop: Notify,
+    migrations: Migrations,
     /// When the timer will next fire, in Unix milliseconds.
     armed_ms: Cell<i64>,
 }
 
 /// The server's way to the network layer.
-struct Link(std::rc::Weak<Net>);
+struct Link {
+    net: std::rc::Weak<Net>,
+    timer: Arc<Notify>,
+    migrations: Migrations,
+    migrated: UnboundedSender<(ClientRef, Outcome)>,
+}
+
+/// Has the timer fire at once, from any thread.
+struct TimerWaker(Arc<Notify>);
+
+impl Wake for TimerWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
 
 impl Network for Link {
     fn relisten(&mut self, old: &Config, new: &Config) -> Result<(), String> {
-        match self.0.upgrade() {
+        match self.net.upgrade() {
             Some(net) => listener::relisten(&net, old, new),
             None => Ok(()),
         }
     }
 
     fn poll_busy(&mut self, server: &mut Server) {
-        if let Some(net) = self.0.upgrade() {
+        if let Some(net) = self.net.upgrade() {
             busy::poll(&net, server);
         }
+    }
+
+    fn migrate(&mut self, client: ClientRef, request: Request) {
+        self.migrations.start(client, request, self.migrated.clone());
+    }
+
+    fn migrate_now(&mut self, request: Request) -> Outcome {
+        self.migrations.run(request)
+    }
+
+    fn migrate_sockets(&self) -> usize {
+        self.migrations.len()
+    }
+
+    fn waker(&self) -> Option<Waker> {
+        Some(Arc::new(TimerWaker(Arc::clone(&self.timer))).into())
     }
 }
 
@@ -78,35 +116,45 @@ pub fn run(parts: Parts) -> io::Result<i32> {
 async fn serve(mut parts: Parts) -> io::Result<i32> {
     let config = parts.config.clone();
     let log = parts.log.clone();
-    let clock = Arc::clone(&parts.clock);
     let listeners = listener::open_all(&config, &log)?;
+    let timer = Arc::new(Notify::new());
+    let migrations = Migrations::new(Arc::clone(&parts.clock));
+    let (migrated, outcomes) = unbounded_channel();
     let net = Rc::new_cyclic(|weak| {
-        parts.network = Box::new(Link(weak.clone()));
+        parts.network = Box::new(Link {
+            net: weak.clone(),
+            timer: Arc::clone(&timer),
+            migrations: migrations.clone(),
+            migrated,
+        });
         Net {
             server: RefCell::new(Server::new(parts)),
             conns: RefCell::default(),
             listeners: RefCell::default(),
             read_buf: RefCell::new(vec![0; READ_MAX].into_boxed_slice()),
             batch: RefCell::default(),
-            timer: Notify::new(),
+            timer,
+            migrations: migrations.clone(),
             stop: Notify::new(),
             armed_ms: Cell::new(0),
         }
     });
     listener::start(&net, listeners);
-    for kind in net.listeners.borrow().kinds() {
-        log.notice(format_args!("Ready to accept connections {kind}"));
-    }
+    let saving_to = Arc::clone(&net.server.borrow().saving_to);
+    let (mut signals, ending) = signals::watch(saving_to, log.clone())?;
+    tokio::task::spawn_local(load(Rc::clone(&net)));
     tokio::task::spawn_local(run_timer(Rc::clone(&net)));
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        () = net.stop.notified() => {}
-        _ = terminate.recv() => log.warning("Received SIGTERM scheduling shutdown..."),
-        _ = interrupt.recv() => log.warning("Received SIGINT scheduling shutdown..."),
+    tokio::task::spawn_local(end_migrations(Rc::clone(&net), outcomes));
+    while net.server.borrow().shutdown.is_none() {
+        tokio::select! {
+            () = net.stop.notified() => {}
+            Some(signal) = signals.recv() => {
+                net.server.borrow_mut().take_signal(signal);
+                ending.store(false, Ordering::Relaxed);
+                net.wake_others(None);
+            }
+        }
     }
-    drop(clock);
-    log.notice("User requested shutdown...");
     close_all(&net).await;
     listener::remove_files(&net);
     log.warning("Rhubarb is now ready to exit, bye bye...");
@@ -128,6 +176,42 @@ async fn close_all(net: &Rc<Net>) {
     let _ = tokio::time::timeout(Duration::from_millis(100), gone).await;
 }
 
+/// Loads the data, while clients are told that this is so; ends the server if that fails.
+async fn load(net: Rc<Net>) {
+    let loaded = load_data(&net).await;
+    let mut server = net.server.borrow_mut();
+    server.loading = None;
+    match loaded {
+        Ok(()) => {
+            for kind in net.listeners.borrow().kinds() {
+                server.log.notice(format_args!("Ready to accept connections {kind}"));
+            }
+        }
+        Err(LoadFailed) => server.shutdown = Some(1),
+    }
+    drop(server);
+    net.wake_others(None);
+}
+
+async fn load_data(net: &Net) -> Result<(), LoadFailed> {
+    /// Between two looks at how far the threads are.
+    const LOOK: Duration = Duration::from_millis(5);
+    let load = net.server.borrow_mut().begin_rdb_load()?;
+    let Some(mut load) = load else { return Ok(()) };
+    while net.server.borrow_mut().step_rdb_load(&mut load)?.is_none() {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// Tells clients what became of the keys that they sent to other servers.
+async fn end_migrations(net: Rc<Net>, mut outcomes: UnboundedReceiver<(ClientRef, Outcome)>) {
+    while let Some((client, outcome)) = outcomes.recv().await {
+        net.server.borrow_mut().end_migrate(client, &outcome);
+        net.wake_others(None);
+    }
+}
+
 async fn run_timer(net: Rc<Net>) {
     loop {
         let (next_ms, now_ms) = {
@@ -136,6 +220,7 @@ async fn run_timer(net: Rc<Net>) {
             (next_ms, server.now_ms)
         };
         net.armed_ms.set(next_ms);
+        net.migrations.tidy();
         net.wake_others(None);
         let wait = Duration::from_millis(u64::try_from(next_ms - now_ms).unwrap_or(0).min(1000));
         tokio::select! {

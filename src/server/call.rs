@@ -66,6 +66,14 @@ impl Server {
             self.reject(id, Some(command), &Error::Oom);
             return true;
         }
+        if let Some(error) = self.disk_error(id, row) {
+            self.reject(id, Some(command), &error);
+            return true;
+        }
+        if self.is_loading() && !row.flags.contains(Flags::LOADING) {
+            self.reject(id, Some(command), &Error::Loading);
+            return true;
+        }
         let Some(client) = self.clients.get_mut(id) else { return true };
         if client.in_multi() && !row.runs_in_multi() {
             client.queued.push(Queued { command, args: ArgBuf::from(args) });
@@ -91,6 +99,14 @@ impl Server {
         };
         let flags = queued.iter().map(|queued| self.commands.get(queued.command).command.flags);
         flags.fold(command.flags, Flags::union)
+    }
+
+    /// Why a command that writes (or PING, as who watches over servers should know) is refused, if
+    /// it is: the disk takes nothing.
+    fn disk_error(&self, id: ClientRef, row: &Command) -> Option<Error> {
+        let error = self.rdb_error()?;
+        let writes = self.effective_flags(id, row).contains(Flags::WRITE) || row.name == "ping";
+        writes.then_some(error)
     }
 
     /// The checks before a client's command is executed or queued.

@@ -56,6 +56,8 @@ bitflags::bitflags! {
         const LOCAL = 1 << 15;
         /// Its next command is held back by CLIENT PAUSE.
         const PAUSED = 1 << 16;
+        /// Waits for keys to be at another server.
+        const MIGRATING = 1 << 18;
     }
 }
 
@@ -187,7 +189,7 @@ impl Client {
 
     /// Whether its next command has to wait.
     pub fn must_wait(&self) -> bool {
-        self.is_blocked() || self.flags.contains(ClientFlags::PAUSED)
+        self.is_blocked() || self.flags.intersects(ClientFlags::PAUSED | ClientFlags::MIGRATING)
     }
 
     /// Whether it is on its way out.

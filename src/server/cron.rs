@@ -27,6 +27,7 @@ impl Server {
         self.refresh_clock();
         self.time_out_blocked();
         self.end_pause_if_over();
+        self.follow_save();
         self.expire_due_keys();
         if self.depth == 0 {
             self.serve_ready_keys();
@@ -41,7 +42,7 @@ impl Server {
     /// When [`tick`](Self::tick) should be called next, in Unix milliseconds.
     pub fn next_tick_ms(&self) -> i64 {
         let blocked = self.blocked.next_deadline().unwrap_or(i64::MAX);
-        let due = match self.active_expire {
+        let due = match self.active_expire && !self.is_loading() {
             true => self.dbs.iter().filter_map(|db| db.next_deadline()).min(),
             false => None,
         };
@@ -51,6 +52,7 @@ impl Server {
     }
 
     fn housekeeping(&mut self) {
+        self.tick_rdb();
         if self.now_ms - self.cron.sampled_ms >= 100 {
             self.cron.sampled_ms = self.now_ms;
             let values = [self.counters.commands, self.counters.net_in, self.counters.net_out];
@@ -80,7 +82,7 @@ impl Server {
 
     /// Deletes the keys that are due, the earliest first, within the time budget.
     fn expire_due_keys(&mut self) {
-        if !self.active_expire || self.now_ms < self.cron.next_expire_ms {
+        if !self.active_expire || self.is_loading() || self.now_ms < self.cron.next_expire_ms {
             return;
         }
         let start_ns = self.clock.mono_ns();

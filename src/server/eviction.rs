@@ -5,6 +5,7 @@
 
 use crate::config::{Config, MaxmemoryPolicy};
 use crate::keyspace::Entry;
+use crate::persist::rdb::Access;
 
 const LRU_MASK: u32 = 0x00ff_ffff;
 /// The counter that a new key starts with, so that it isn't evicted at once.
@@ -71,6 +72,22 @@ impl Eviction {
     #[inline]
     pub fn init(&self, entry: &Entry, clock: AccessClock) {
         entry.set_clock(if self.lfu { clock.now_min << 8 | LFU_INIT } else { clock.now_s });
+    }
+
+    /// Sets what a saved key was known for; `Unknown` is as if it was created now. What is of the
+    /// other kind of policy doesn't count.
+    pub fn set(&self, entry: &Entry, access: Access, clock: AccessClock) {
+        match access {
+            Access::Freq(counter) if self.lfu => {
+                entry.set_clock(clock.now_min << 8 | u32::from(counter));
+            }
+            Access::Idle(seconds) if !self.lfu => {
+                // The clock's 24 bits can't tell of more than half a year.
+                let idle = u32::try_from(seconds).unwrap_or(LRU_MASK).min(LRU_MASK >> 1);
+                entry.set_clock(clock.now_s.wrapping_sub(idle) & LRU_MASK);
+            }
+            _ => self.init(entry, clock),
+        }
     }
 
     /// Seconds since the last access.

@@ -14,14 +14,19 @@ pub mod eviction;
 pub mod keys;
 pub mod lazyfree;
 pub mod limits;
+pub mod load_rdb;
+pub mod loading;
 pub mod memory;
+pub mod migrate;
 pub mod monitor;
 pub mod network;
 pub mod pause;
 pub mod propagate;
 pub mod pubsub;
+pub mod rdb;
 pub mod redact;
 pub mod scripting;
+pub mod shutdown;
 pub mod watch;
 
 use std::sync::Arc;
@@ -105,6 +110,14 @@ pub struct Server {
     pub startup_memory: u64,
     /// Modifications since the last save.
     pub dirty: u64,
+    /// The load that is under way, if there is one.
+    pub loading: Option<loading::Loading>,
+    /// Snapshots in files.
+    pub rdb: rdb::Rdb,
+    /// The file that a save here and now is writing.
+    pub saving_to: shutdown::FinalTemp,
+    /// Whether RESTORE believes checksums (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
+    pub skip_checksums: bool,
     /// Effects on their way to the append only file and to replicas.
     pub propagation: Propagation,
     /// Memory in use, as last read, and when, in Unix milliseconds.
@@ -188,6 +201,10 @@ impl Server {
             run_id: seed::random_hex(40),
             startup_memory: process::allocator().allocated,
             dirty: 0,
+            loading: None,
+            rdb: rdb::Rdb::new(now_ms, network.waker()),
+            saving_to: shutdown::FinalTemp::default(),
+            skip_checksums: false,
             propagation: Propagation::default(),
             used_memory: (0, 0),
             active_expire: true,

@@ -1,7 +1,12 @@
 //! What the server asks of the network layer.
 
+use std::task::Waker;
+
 use crate::config::Config;
+use crate::resp::Error;
 use crate::server::Server;
+use crate::server::client::ClientRef;
+use crate::server::migrate::{Outcome, Request};
 
 /// The network layer, as the server sees it.
 pub trait Network {
@@ -14,6 +19,23 @@ pub trait Network {
     /// Serves clients while a script keeps the executor busy: reads what they sent, without
     /// waiting, and passes it to [`Server::process_while_busy`].
     fn poll_busy(&mut self, server: &mut Server);
+
+    /// Sends keys to another server while the client waits; [`Server::end_migrate`] ends that.
+    fn migrate(&mut self, client: ClientRef, request: Request);
+
+    /// As [`migrate`](Self::migrate), but everybody waits.
+    fn migrate_now(&mut self, request: Request) -> Outcome;
+
+    /// Connections to other servers that are kept for keys to come.
+    fn migrate_sockets(&self) -> usize {
+        0
+    }
+
+    /// What wakes the network layer from any thread, to look at what ended there. Without one, no
+    /// threads are used.
+    fn waker(&self) -> Option<Waker> {
+        None
+    }
 }
 
 /// No network: for tests that run in process.
@@ -26,4 +48,10 @@ impl Network for NoNetwork {
     }
 
     fn poll_busy(&mut self, _: &mut Server) {}
+
+    fn migrate(&mut self, _: ClientRef, _: Request) {}
+
+    fn migrate_now(&mut self, request: Request) -> Outcome {
+        Outcome { request, moved: Vec::new(), error: Some(Error::MigrateConnect) }
+    }
 }

@@ -304,6 +304,12 @@ impl ScriptHost<'_> {
         if flags.contains(Flags::DENYOOM) && !self.oom_allowed && !wrote {
             return Err(Error::Oom);
         }
+        if flags.contains(Flags::WRITE)
+            && !wrote
+            && let Some(error) = self.server.rdb_error()
+        {
+            return Err(error);
+        }
         Ok(())
     }
 }

@@ -61,6 +61,8 @@ pub struct Counters {
     pub access_denied_auth: u64,
     /// The highest memory use seen, in bytes.
     pub peak_memory: u64,
+    /// Payloads and stored values checked in full.
+    pub sanitizations: u64,
     /// Values freed on the background thread.
     pub lazyfreed: u64,
     /// Statistics of each row of the command table.

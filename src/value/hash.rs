@@ -7,9 +7,9 @@ use fastrand::Rng;
 use smallvec::SmallVec;
 use triomphe::ThinArc;
 
-use super::Limits;
 use super::prefetch::Prefetch;
 use super::sample;
+use super::{Limits, Unfit};
 use crate::ds::dict::{self, Dict, Keyed, Seed, Step};
 use crate::ds::listpack::{self, Element, Listpack};
 use crate::util::prefetch::prefetch;
@@ -112,18 +112,24 @@ impl std::fmt::Debug for Hash {
 }
 
 impl Hash {
-    /// Takes a listpack of pairs, such as one from an RDB file; none if the pairs are not whole or,
-    /// looked for only if `deep`, a field is there twice.
-    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Option<Self> {
-        let whole = pack.len().is_multiple_of(2);
-        if !whole || deep && !listpack::all_differ(pack.pairs().map(|(field, _)| field)) {
-            return None;
+    /// Takes a listpack of pairs, such as one from an RDB file.
+    ///
+    /// # Errors
+    /// If the pairs are not whole, or a field is there twice; the latter is looked for only if
+    /// `deep`, or if the hash is too large to stay a listpack.
+    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Result<Self, Unfit> {
+        if !pack.len().is_multiple_of(2) {
+            return Err(Unfit::Form);
+        }
+        if deep && !listpack::all_differ(pack.pairs().map(|(field, _)| field)) {
+            return Err(Unfit::Duplicate);
         }
         let mut hash = Self(Repr::Pack(pack));
-        if hash.len() > limits.hash_max_listpack_entries {
+        let count = hash.len();
+        if count > limits.hash_max_listpack_entries {
             hash.become_table();
         }
-        Some(hash)
+        if hash.len() == count { Ok(hash) } else { Err(Unfit::Duplicate) }
     }
 
     /// The listpack, if the hash is in that encoding.
@@ -471,11 +477,10 @@ mod tests {
         let load = |texts: &[&[u8]], deep| {
             Hash::from_listpack(texts.iter().copied().collect::<Listpack>(), deep, &LIMITS)
         };
-        assert!(load(&[b"a", b"1", b"b", b"1"], true).is_some());
-        assert!(load(&[b"a", b"1", b"b"], false).is_none());
-        assert!(load(&[b"a", b"1", b"a", b"2"], true).is_none());
-        assert!(load(&[b"a", b"1", b"a", b"2"], false).is_some());
-        let large = load(&[&b"a"[..]; 18], false).expect("pairs");
-        assert_eq!((large.encoding(), large.len()), ("hashtable", 1));
+        assert!(load(&[b"a", b"1", b"b", b"1"], true).is_ok());
+        assert_eq!(load(&[b"a", b"1", b"b"], false).err(), Some(Unfit::Form));
+        assert_eq!(load(&[b"a", b"1", b"a", b"2"], true).err(), Some(Unfit::Duplicate));
+        assert!(load(&[b"a", b"1", b"a", b"2"], false).is_ok());
+        assert_eq!(load(&[&b"a"[..]; 18], false).err(), Some(Unfit::Duplicate));
     }
 }

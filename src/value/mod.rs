@@ -176,6 +176,15 @@ macro_rules! collection {
 
 collection!(List, Set, ZSet, Hash, Stream);
 
+/// Why stored bytes can't be a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// They are no whole elements of the type.
+    Form,
+    /// An element is there twice.
+    Duplicate,
+}
+
 /// The thresholds between small and large encodings, from the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -6,9 +6,9 @@
 use fastrand::Rng;
 use triomphe::ThinArc;
 
-use super::Limits;
 use super::prefetch::Prefetch;
 use super::sample;
+use super::{Limits, Unfit};
 use crate::ds::dict::{self, Dict, Keyed, Seed, Step};
 use crate::ds::intset::Intset;
 use crate::ds::listpack::{self, Element, Listpack};
@@ -106,17 +106,21 @@ impl Set {
         Self(Repr::Table(Box::new(Dict::new(Seed(a, b)))))
     }
 
-    /// Takes a listpack, such as one from an RDB file; none if a member is there twice, which is
-    /// looked for only if `deep`.
-    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Option<Self> {
+    /// Takes a listpack, such as one from an RDB file.
+    ///
+    /// # Errors
+    /// If a member is there twice, which is looked for only if `deep`, or if the set is too large to
+    /// stay a listpack.
+    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Result<Self, Unfit> {
         if deep && !listpack::all_differ(pack.iter()) {
-            return None;
+            return Err(Unfit::Duplicate);
         }
         let mut set = Self(Repr::Pack(pack));
-        if set.len() > limits.set_max_listpack_entries {
+        let count = set.len();
+        if count > limits.set_max_listpack_entries {
             set.become_table();
         }
-        Some(set)
+        if set.len() == count { Ok(set) } else { Err(Unfit::Duplicate) }
     }
 
     /// Takes an intset, such as one from an RDB file.

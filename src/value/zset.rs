@@ -11,7 +11,7 @@ use fastrand::Rng;
 use triomphe::ThinArc;
 
 use super::prefetch::Prefetch;
-use super::{Limits, sample};
+use super::{Limits, Unfit, sample};
 use crate::ds::dict::{Dict, Keyed, Seed, Step};
 use crate::ds::listpack::{self, Element, Listpack, MAX_BYTES, Pos};
 use crate::ds::tree::{Item, Probe, Tree};
@@ -178,17 +178,24 @@ impl ZSet {
         }
     }
 
-    /// Takes a listpack of members and scores, such as one from an RDB file; none if the pairs are
-    /// not whole, a score is no number or, looked for only if `deep`, a member is there twice.
-    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Option<Self> {
-        let whole = pack.len().is_multiple_of(2);
-        if !whole || deep && !listpack::all_differ(pack.pairs().map(|(member, _)| member)) {
-            return None;
+    /// Takes a listpack of members and scores, such as one from an RDB file.
+    ///
+    /// # Errors
+    /// If the pairs are not whole, a score is no number, or a member is there twice; the latter is
+    /// looked for only if `deep`, or if the set can't stay the listpack that it is.
+    pub fn from_listpack(pack: Listpack, deep: bool, limits: &Limits) -> Result<Self, Unfit> {
+        if !pack.len().is_multiple_of(2) {
+            return Err(Unfit::Form);
         }
+        if deep && !listpack::all_differ(pack.pairs().map(|(member, _)| member)) {
+            return Err(Unfit::Duplicate);
+        }
+        let count = pack.len() / 2;
         let (mut buf, mut last, mut sorted) =
             (IntBuf::new(), (f64::NEG_INFINITY, Vec::new()), true);
         for (member, score) in pack.pairs() {
-            let (member, score) = (member.as_bytes(&mut buf), checked_score(score)?);
+            let score = checked_score(score).ok_or(Unfit::Form)?;
+            let member = member.as_bytes(&mut buf);
             sorted &= order(last.0, &last.1, score, member).is_le();
             last.0 = score;
             last.1.clear();
@@ -205,7 +212,7 @@ impl ZSet {
         if set.len() > limits.zset_max_listpack_entries {
             set.enlarge();
         }
-        Some(set)
+        if set.len() == count { Ok(set) } else { Err(Unfit::Duplicate) }
     }
 
     /// Collects members that come in any order, each with its score, as an RDB file tells them;

@@ -19,6 +19,8 @@ pub const START_MS: i64 = 1_700_000_000_000;
 pub struct Harness {
     pub server: Server,
     clock: Arc<ManualClock>,
+    /// Where it keeps its data, in the directory `/data`.
+    pub disk: SimDisk,
 }
 
 impl Harness {
@@ -37,11 +39,11 @@ impl Harness {
             commands: commands::table(),
             log: Log::stdout(Level::Nothing, Arc::clone(&shared)),
             clock: shared,
-            disk: Arc::new(disk),
+            disk: Arc::new(disk.clone()),
             network: Box::new(NoNetwork),
             config_file: None,
         });
-        Self { server, clock }
+        Self { server, clock, disk }
     }
 
     /// A new connection from this machine.

@@ -8,6 +8,7 @@ mod harness;
 mod layers;
 mod process;
 mod propagation;
+mod rdb;
 mod streams;
 mod transcripts;
 mod wire;

@@ -31,8 +31,7 @@ name_check!(
     "appenddirname can't be a path, just a dirname"
 );
 
-const SNAPSHOT: Directive =
-    Directive { section: Section::Snapshotting, support: Support::Idle("snapshots"), ..ROW };
+const SNAPSHOT: Directive = Directive { section: Section::Snapshotting, ..ROW };
 const AOF: Directive = Directive {
     section: Section::AppendOnly,
     support: Support::Idle("the append-only file"),
@@ -59,7 +58,6 @@ pub static ROWS: &[Directive] = &[
         name: "dir",
         kind: special::DIR,
         mutability: Mutability::Protected,
-        support: Support::Full,
         deny_loading: true,
         doc: "Working directory, where snapshots and append-only files are.",
         ..SNAPSHOT
@@ -93,6 +91,7 @@ pub static ROWS: &[Directive] = &[
     Directive {
         name: "rdb-del-sync-files",
         kind: flag!(rdb_del_sync_files),
+        support: Support::Idle("replication"),
         doc: "Delete snapshots that replication made if nothing else needs them.",
         ..SNAPSHOT
     },

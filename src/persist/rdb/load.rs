@@ -23,6 +23,9 @@ const BATCH: usize = 256;
 /// Batches on their way to the tables.
 const BATCHES: usize = 16;
 
+/// Keys without elements of which the names are kept.
+const EMPTY_SHOWN: usize = 10;
+
 /// Sets the access clock of a new entry.
 pub type SetAccess<'a> = &'a (dyn Fn(&Entry, Access) + Sync);
 
@@ -57,6 +60,8 @@ pub struct Loaded {
     pub expired: u64,
     /// Keys left out since their collections had no elements.
     pub empty: u64,
+    /// The first of them.
+    pub empty_keys: Vec<Box<[u8]>>,
     /// Modules whose data was skipped.
     pub modules: Vec<String>,
     /// Whether the file says that it has no checksum.
@@ -280,7 +285,12 @@ impl Parser<'_> {
         let expired =
             next.deadline.zip(self.options.drop_before_ms).is_some_and(|(at, now)| at < now);
         match entry {
-            Err(Problem::EmptyKey) => self.loaded.empty += 1,
+            Err(Problem::EmptyKey) => {
+                self.loaded.empty += 1;
+                if self.loaded.empty_keys.len() < EMPTY_SHOWN {
+                    self.loaded.empty_keys.push(key.as_slice().into());
+                }
+            }
             Err(problem) => return Err(problem),
             Ok(_) if expired => self.loaded.expired += 1,
             Ok(entry) => {

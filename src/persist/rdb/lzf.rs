@@ -202,13 +202,15 @@ mod tests {
     fn text() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..600),
-            proptest::collection::vec(0u8..3, 0..20_000),
+            proptest::collection::vec(0u8..3, 0..10_000),
             (proptest::collection::vec(any::<u8>(), 1..40), 1usize..600)
                 .prop_map(|(part, times)| part.repeat(times)),
         ]
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn comes_back_as_it_was(texts in proptest::collection::vec(text(), 1..4)) {
             let mut compressor = Compressor::default();

@@ -97,7 +97,9 @@ fn zipmap_len(bytes: &[u8]) -> Option<(usize, &[u8])> {
         END => None,
         LONG => {
             let (len, rest) = rest.split_first_chunk()?;
-            Some((u32::from_le_bytes(*len) as usize, rest))
+            let len = u32::from_le_bytes(*len) as usize;
+            // Whoever wrote a short length this way didn't write a zipmap.
+            (len >= usize::from(LONG)).then_some((len, rest))
         }
         len => Some((usize::from(len), rest)),
     }
@@ -166,9 +168,11 @@ mod tests {
 
     #[test]
     fn zipmaps_are_read_and_checked() {
-        let image = b"\x02\x01a\x01\x00x\xfe\x02\0\0\0bc\x00\x02??\xff";
-        let pairs: Vec<(&[u8], &[u8])> = vec![(b"a", b"x"), (b"bc", b"")];
-        assert_eq!(zipmap(image), Some(pairs));
+        let long = [b'y'; 300];
+        let image = [b"\x02\x01a\x01\x00x\xfe\x2c\x01\0\0", &long[..], b"\x00\x02??\xff"].concat();
+        let pairs: Vec<(&[u8], &[u8])> = vec![(b"a", b"x"), (&long, b"")];
+        assert_eq!(zipmap(&image), Some(pairs));
+        assert_eq!(zipmap(b"\x01\xfe\x01\0\0\0a\x01\x00x\xff"), None, "a length too long");
         for len in 0..image.len() {
             assert_eq!(zipmap(&image[..len]), None);
         }

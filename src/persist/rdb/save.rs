@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
@@ -62,7 +63,7 @@ pub struct Options {
     /// Information about the file: names and values.
     pub aux: Vec<(&'static str, String)>,
     /// Sources of the libraries of functions.
-    pub functions: Vec<Vec<u8>>,
+    pub functions: Vec<Arc<[u8]>>,
     /// What is written about a key's last accesses; nothing without it.
     pub access: Option<AccessOf>,
 }

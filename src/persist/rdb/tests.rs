@@ -143,9 +143,14 @@ proptest! {
         let _ = dump::restore(&payload, b"k", None, true, &DEEP).map(|mut back| change(&mut back));
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn files_come_back(
-        entries in proptest::collection::vec((0usize..3, entry()), 0..40),
+        entries in proptest::collection::vec((0usize..3, entry()), 0..20),
         compress in any::<bool>(),
     ) {
         let mut dbs = vec![Db::new(), Db::new(), Db::new()];
@@ -207,7 +212,7 @@ fn save_to(disk: &SimDisk, dbs: &[Db], compress: bool) -> Result<u64, Failure> {
         compress,
         checksum: true,
         aux: vec![("redis-bits", "64".into())],
-        functions: vec![b"#!lua name=x".to_vec()],
+        functions: vec![b"#!lua name=x".as_slice().into()],
         ..Default::default()
     };
     let data = DbSnapshot::of(dbs);
@@ -240,10 +245,10 @@ fn sample_dbs(keys: usize) -> Vec<Db> {
 
 #[test]
 fn what_spans_chunks_comes_back() {
-    let mut dbs = sample_dbs(4000);
+    let mut dbs = sample_dbs(1500);
     dbs[0].put(Entry::string(
         b"big",
-        &(0..3_000_000u32).map(|i| (i * 7) as u8).collect::<Vec<_>>(),
+        &(0..700_000u32).map(|i| (i * 7) as u8).collect::<Vec<_>>(),
         None,
     ));
     let disk = SimDisk::new();
@@ -257,7 +262,7 @@ fn what_spans_chunks_comes_back() {
 
 #[test]
 fn a_failing_disk_never_leaves_half_a_file() {
-    let (old, new) = (sample_dbs(3), sample_dbs(2000));
+    let (old, new) = (sample_dbs(3), sample_dbs(300));
     let (before, after) = (Digest::of_dbs(&old), Digest::of_dbs(&new));
     for fault in [Fault::Error(ENOSPC), Fault::Error(EIO), Fault::Short, Fault::PowerCut] {
         for loss in [Loss::All, Loss::Nothing, Loss::Some(1), Loss::Some(2)] {

@@ -12,7 +12,7 @@ use crate::value::hash::Hash;
 use crate::value::list::{End, List};
 use crate::value::set::Set;
 use crate::value::zset::ZSet;
-use crate::value::{Collection, Limits};
+use crate::value::{Collection, Limits, Unfit};
 
 /// How values are read.
 #[derive(Debug, Clone, Copy)]
@@ -81,15 +81,15 @@ impl<S: Source> Decoder<S> {
         }
     }
 
-    fn listpack(&mut self) -> Result<Listpack> {
-        Listpack::from_bytes(self.vec()?).map_err(|_| Problem::Corrupt("Corrupt listpack"))
+    fn listpack(&mut self, reason: &'static str) -> Result<Listpack> {
+        Listpack::from_bytes(self.vec()?).map_err(|_| Problem::Corrupt(reason))
     }
 
     fn list(&mut self, kind: u8, options: &Options) -> Result<List> {
         let limits = &options.limits;
         let mut list = List::default();
         if kind == kind::LIST_ZIPLIST {
-            list.append_packed(packed(&self.vec()?)?);
+            list.append_packed(packed(&self.vec()?, "List ziplist integrity check failed.")?);
             list.settle(limits);
             return Ok(list);
         }
@@ -99,10 +99,22 @@ impl<S: Source> Decoder<S> {
                     let text = self.text()?;
                     list.push(End::Right, text.bytes(&mut IntBuf::new()), limits);
                 }
-                kind::LIST_QUICKLIST => list.append_packed(packed(&self.vec()?)?),
+                kind::LIST_QUICKLIST => {
+                    let reason = "Quicklist ziplist integrity check failed.";
+                    list.append_packed(packed(&self.vec()?, reason)?);
+                }
                 _ => match self.length()? {
-                    1 => list.append_plain(&self.vec()?),
-                    2 => list.append_packed(self.listpack()?),
+                    1 => match self.vec()? {
+                        // Only what is too long for a listpack stands for itself.
+                        plain if plain.is_empty() => {
+                            return Err(Problem::Corrupt("Quicklist integrity check failed."));
+                        }
+                        plain => list.append_plain(&plain),
+                    },
+                    2 => {
+                        let reason = "Quicklist listpack integrity check failed.";
+                        list.append_packed(self.listpack(reason)?);
+                    }
                     _ => return Err(Problem::Corrupt("Quicklist integrity check failed")),
                 },
             }
@@ -122,8 +134,15 @@ impl<S: Source> Decoder<S> {
                 return Ok(Set::from_intset(ints, limits));
             }
             kind::SET_LISTPACK => {
-                let set = Set::from_listpack(self.listpack()?, deep, limits);
-                return set.ok_or(Problem::Corrupt("Set listpack integrity check failed."));
+                let set = Set::from_listpack(
+                    self.listpack("Set listpack integrity check failed.")?,
+                    deep,
+                    limits,
+                );
+                return set.map_err(|unfit| match unfit {
+                    Unfit::Form => Problem::Corrupt("Set listpack integrity check failed."),
+                    Unfit::Duplicate => Problem::Corrupt("Set listpack with dup elements"),
+                });
             }
             _ => {}
         }
@@ -144,13 +163,20 @@ impl<S: Source> Decoder<S> {
     fn zset(&mut self, kind: u8, options: &Options) -> Result<ZSet> {
         let (deep, limits) = (options.deep, &options.limits);
         let pack = match kind {
-            kind::ZSET_LISTPACK => Some(self.listpack()?),
-            kind::ZSET_ZIPLIST => Some(packed(&self.vec()?)?),
+            kind::ZSET_LISTPACK => Some(self.listpack("Zset listpack integrity check failed.")?),
+            kind::ZSET_ZIPLIST => {
+                Some(packed(&self.vec()?, "Zset ziplist integrity check failed.")?)
+            }
             _ => None,
         };
         if let Some(pack) = pack {
             let zset = ZSet::from_listpack(pack, deep, limits);
-            return zset.ok_or(Problem::Corrupt("Zset listpack integrity check failed."));
+            return zset.map_err(|unfit| match unfit {
+                Unfit::Form => Problem::Corrupt("Zset integrity check failed."),
+                Unfit::Duplicate => {
+                    Problem::Corrupt("Zset integrity check failed: listpack with dup elements")
+                }
+            });
         }
         let count = self.length()?;
         let mut members = Vec::with_capacity(bounded(count));
@@ -172,8 +198,13 @@ impl<S: Source> Decoder<S> {
         let (deep, limits) = (options.deep, &options.limits);
         match kind {
             kind::HASH_LISTPACK => {
-                let hash = Hash::from_listpack(self.listpack()?, deep, limits);
-                hash.ok_or(Problem::Corrupt("Hash listpack integrity check failed."))
+                let pack = self.listpack("Hash listpack integrity check failed.")?;
+                Hash::from_listpack(pack, deep, limits).map_err(|unfit| match unfit {
+                    Unfit::Form => Problem::Corrupt("Hash listpack integrity check failed."),
+                    Unfit::Duplicate => {
+                        Problem::Corrupt("Hash integrity check failed: listpack with dup elements")
+                    }
+                })
             }
             kind::HASH_ZIPMAP => {
                 let image = self.vec()?;
@@ -182,7 +213,7 @@ impl<S: Source> Decoder<S> {
                 hash_of(pairs.len(), pairs.into_iter(), limits)
             }
             kind::HASH_ZIPLIST => {
-                let pack = packed(&self.vec()?)?;
+                let pack = packed(&self.vec()?, "Hash ziplist integrity check failed.")?;
                 if !pack.len().is_multiple_of(2) {
                     return Err(Problem::Corrupt("Hash ziplist integrity check failed."));
                 }
@@ -192,7 +223,7 @@ impl<S: Source> Decoder<S> {
                     let new = hash.set(field.as_bytes(&mut a), value.as_bytes(&mut b), limits);
                     if !new {
                         return Err(Problem::Corrupt(
-                            "Hash ziplist with dup elements, or corrupted length",
+                            "Hash ziplist integrity check failed: dup elements",
                         ));
                     }
                 }
@@ -238,9 +269,8 @@ fn bounded(count: u64) -> usize {
 }
 
 /// A ziplist as a listpack.
-fn packed(image: &[u8]) -> Result<Listpack> {
-    let elements =
-        old::ziplist(image).ok_or(Problem::Corrupt("Ziplist integrity check failed."))?;
+fn packed(image: &[u8], reason: &'static str) -> Result<Listpack> {
+    let elements = old::ziplist(image).ok_or(Problem::Corrupt(reason))?;
     let mut pack = Listpack::with_capacity(image.len());
     elements.into_iter().for_each(|element| pack.push_back(element));
     pack.shrink_to_fit();
