@@ -25,7 +25,8 @@ const RESTORE: Command = Command {
              [FREQ frequency]@5.0.0",
     history: &[
         ("3.0.0", "`REPLACE` is new."),
-        ("5.0.0", "`ABSTTL`, `IDLETIME` and `FREQ` are new."),
+        ("5.0.0", "`ABSTTL` is new."),
+        ("5.0.0", "`IDLETIME` and `FREQ` are new."),
     ],
     handler: restore,
     ..DUMP
@@ -54,7 +55,8 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "restore-asking",
-        flags: RESTORE.flags.union(Flags::ASKING),
+        flags: RESTORE.flags.union(Flags::ASKING).union(Flags::SYSTEM),
+        group: Group::Server,
         since: "3.0.0",
         summary: "As RESTORE, from a server that moves a slot of a cluster.",
         ..RESTORE

@@ -16,7 +16,7 @@ const MOVED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DEL
 pub const COMMANDS: &[Command] = &[Command {
     name: "migrate",
     arity: -6,
-    flags: Flags::WRITE,
+    flags: Flags::WRITE.union(Flags::MOVABLEKEYS),
     categories: Category::KEYSPACE.union(Category::DANGEROUS),
     keys: &[
         KeySpec::one(3, MOVED),
@@ -31,9 +31,11 @@ pub const COMMANDS: &[Command] = &[Command {
     since: "2.6.0",
     complexity: "DUMP and DEL here and RESTORE there, for each key, and O(N) to send N bytes",
     summary: "Moves keys to another server.",
-    syntax: "host port key-or-empty-string=<key | empty-string=\"\"> destination-db timeout \
+    syntax: "host port key-or-empty-string=<key | empty-string=\"\"> destination-db \
+             timeout{integer} \
              [COPY]@3.0.0 [REPLACE]@3.0.0 \
-             authentication=[AUTH auth=password@4.0.7 | AUTH2 auth2=<username password>@6.0.0] \
+             authentication=[[AUTH auth=password]@4.0.7 | \
+             [AUTH2 auth2=<username password>]@6.0.0] \
              [KEYS keys=key...]@3.0.6",
     history: &[
         ("3.0.0", "`COPY` and `REPLACE` are new."),

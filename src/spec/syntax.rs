@@ -7,7 +7,7 @@
 //! | written | means |
 //! |---|---|
 //! | `seconds` | a value; its type follows from the word |
-//! | `NX` | the word itself |
+//! | `NX`, `""` | the word itself, the empty word |
 //! | `[...]`, `<...>` | what stands inside, optional or not |
 //! | `A \| B` | one of these, inside a group |
 //! | `[EX seconds]` | a word that introduces what follows it to the end of its group or alternative |
@@ -281,7 +281,8 @@ impl Parser {
     /// A single word: a value if it is in lower case, else a token.
     fn plain(&mut self, word: &'static str) -> Argument {
         if is_token(word) {
-            let token = Some(word);
+            // Two quotes stand for the empty word.
+            let token = Some(if word == "\"\"" { "" } else { word });
             return Argument {
                 token,
                 ..Argument::new(word.to_ascii_lowercase(), ArgKind::PureToken)
