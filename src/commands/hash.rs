@@ -214,10 +214,14 @@ fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     let limits = ctx.srv.limits;
     let (hash, _) = ctx.upsert::<Hash>(key)?;
+    let before = hash.next_deadline();
     hash.expect(pairs.iter(), &limits);
     let mut new = 0;
     for i in (0..pairs.len()).step_by(2) {
         new += usize::from(hash.set(pairs.at(i), pairs.at(i + 1), &limits));
+    }
+    if before.is_some() {
+        ctx.db_mut().reindex_fields(key, before);
     }
     if ctx.command_name() == "hmset" {
         ctx.out.ok()
@@ -257,7 +261,7 @@ fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 /// Writes the value of a field, or null.
-fn reply_value(out: &mut Reply, hash: Option<&Hash>, field: &[u8]) {
+pub(super) fn reply_value(out: &mut Reply, hash: Option<&Hash>, field: &[u8]) {
     match hash.and_then(|hash| hash.get(field)) {
         Some(value) => reply_element(value, out),
         None => out.null(),
@@ -266,10 +270,16 @@ fn reply_value(out: &mut Reply, hash: Option<&Hash>, field: &[u8]) {
 
 fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let key = args.at(1);
-    let (hash, _) = ctx.write::<Hash>(key)?;
-    let removed =
-        hash.map_or(0, |hash| args.from(2).iter().filter(|field| hash.remove(field)).count());
+    let Some(hash) = ctx.write::<Hash>(key)?.0 else {
+        ctx.out.int(0);
+        return Ok(());
+    };
+    let before = hash.next_deadline();
+    let removed = args.from(2).iter().filter(|field| hash.remove(field)).count();
     if removed > 0 {
+        if before.is_some() {
+            ctx.db_mut().reindex_fields(key, before);
+        }
         ctx.modified_by(removed, NotifyFlags::HASH, "hdel", key);
         ctx.drop_if_empty(key);
     }
@@ -329,7 +339,7 @@ fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         Some(value) => value.as_int().ok_or(Error::HashNotInteger)?,
     };
     let sum = old.checked_add(by).ok_or(Error::Overflow)?;
-    hash.set(field, num::fmt_i64(sum, &mut IntBuf::new()), &limits);
+    hash.set_value(field, num::fmt_i64(sum, &mut IntBuf::new()), &limits);
     ctx.out.int(sum);
     ctx.modified(NotifyFlags::HASH, "hincrby", key);
     Ok(())
@@ -350,10 +360,16 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let sum = old.checked_add(by).ok_or(Error::NanOrInfinity)?;
     let mut text = Vec::new();
     sum.format(&mut text);
-    hash.set(field, &text, &limits);
+    hash.set_value(field, &text, &limits);
+    let deadline = hash.deadline(field);
     ctx.out.bulk(&text);
     ctx.modified(NotifyFlags::HASH, "hincrbyfloat", key);
     ctx.propagate_as(&[b"HSET", key, field, &text]);
+    if let Some(at) = deadline {
+        // HSET takes the deadline away.
+        let at = at.to_string();
+        ctx.propagate_as(&[b"HPEXPIREAT", key, at.as_bytes(), b"FIELDS", b"1", field]);
+    }
     Ok(())
 }
 

@@ -308,6 +308,7 @@ fn stats(srv: &mut Server, text: &mut String) {
         "sync_full" = 0,
         "sync_partial_ok" = 0,
         "sync_partial_err" = 0,
+        "expired_subkeys" = counters.expired_fields,
         "expired_keys" = counters.expired,
         "expired_stale_perc" = "0.00",
         "expired_time_cap_reached_count" = counters.expired_time_cap,

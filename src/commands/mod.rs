@@ -13,6 +13,7 @@ pub mod connection;
 pub mod debug;
 pub mod dump;
 pub mod expire;
+pub mod field_expiry;
 pub mod function;
 pub mod geo;
 pub mod hash;
@@ -58,6 +59,7 @@ pub const FAMILIES: &[&[Command]] = &[
     dump::COMMANDS,
     expire::COMMANDS,
     function::COMMANDS,
+    field_expiry::COMMANDS,
     geo::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,

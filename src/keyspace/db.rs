@@ -1,6 +1,7 @@
 //! One database: the table of its entries and the index of their deadlines, kept in step.
 //!
-//! Owns the rule that each volatile key stands in the index once, with the deadline its entry has.
+//! Owns the rule that each volatile key stands in the index once, with the deadline its entry has,
+//! and each hash with volatile fields in another, with the earliest deadline of its fields.
 //! Never looks at the clock: callers pass the time.
 
 use crate::ds::dict::{Dict, Keyed, Seed, Step};
@@ -16,12 +17,18 @@ pub type Snapshot = Dict<Entry>;
 pub struct Db {
     dict: Dict<Entry>,
     expiry: ExpiryIndex,
+    /// Hashes by the earliest deadline of their fields.
+    fields: ExpiryIndex,
 }
 
 impl Default for Db {
     fn default() -> Self {
         let (a, b) = seed::hash_seed();
-        Self { dict: Dict::new(Seed(a, b)), expiry: ExpiryIndex::default() }
+        Self {
+            dict: Dict::new(Seed(a, b)),
+            expiry: ExpiryIndex::default(),
+            fields: ExpiryIndex::default(),
+        }
     }
 }
 
@@ -112,9 +119,11 @@ impl Db {
 
     /// As [`put`](Self::put), with the key's hash known.
     pub fn put_hashed(&mut self, hash: u64, entry: Entry) -> Option<Entry> {
-        let deadline = entry.deadline();
+        let (deadline, field_deadline) = (entry.deadline(), entry.field_deadline());
         let old = self.dict.insert_hashed(hash, entry);
-        self.reindex(hash, old.as_ref().and_then(Entry::deadline), deadline);
+        reindex(&mut self.expiry, hash, old.as_ref().and_then(Entry::deadline), deadline);
+        let old_field = old.as_ref().and_then(Entry::field_deadline);
+        reindex(&mut self.fields, hash, old_field, field_deadline);
         old
     }
 
@@ -122,7 +131,8 @@ impl Db {
     pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
         let hash = self.dict.hash(key);
         let entry = self.dict.remove_hashed(hash, key)?;
-        self.reindex(hash, entry.deadline(), None);
+        reindex(&mut self.expiry, hash, entry.deadline(), None);
+        reindex(&mut self.fields, hash, entry.field_deadline(), None);
         Some(entry)
     }
 
@@ -132,20 +142,27 @@ impl Db {
         let Some(entry) = self.dict.get_mut_hashed(hash, key) else { return false };
         let old = entry.deadline();
         entry.set_deadline(deadline);
-        self.reindex(hash, old, deadline);
+        reindex(&mut self.expiry, hash, old, deadline);
         true
     }
 
-    fn reindex(&mut self, hash: u64, old: Option<i64>, new: Option<i64>) {
-        if old == new {
-            return;
-        }
-        if let Some(old) = old {
-            self.expiry.remove(old, hash);
-        }
-        if let Some(new) = new {
-            self.expiry.insert(new, hash);
-        }
+    /// Brings the index of fields' deadlines in step after a change to the hash at `key`, whose
+    /// earliest deadline was `before`.
+    pub fn reindex_fields(&mut self, key: &[u8], before: Option<i64>) {
+        let hash = self.dict.hash(key);
+        let after = self.dict.get_hashed(hash, key).and_then(Entry::field_deadline);
+        reindex(&mut self.fields, hash, before, after);
+    }
+
+    /// Number of hashes that have fields with deadlines.
+    pub fn volatile_hashes(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The earliest deadline of a field, in Unix milliseconds.
+    #[inline]
+    pub fn next_field_deadline(&self) -> Option<i64> {
+        if self.fields.is_empty() { None } else { self.fields.first().map(|(at, _)| at) }
     }
 
     /// The earliest deadline, in Unix milliseconds.
@@ -155,17 +172,12 @@ impl Db {
 
     /// A key whose deadline is before `now_ms`, if one is; the earliest comes first.
     pub fn next_due(&mut self, now_ms: i64) -> Option<Box<[u8]>> {
-        loop {
-            let (deadline, hash) =
-                self.expiry.first().filter(|&(deadline, _)| deadline < now_ms)?;
-            debug_assert!(hash < 1 << HASH_BITS);
-            let due = |entry: &&Entry| entry.deadline() == Some(deadline);
-            match self.dict.matching_prefix(hash).find(due) {
-                Some(entry) => return Some(entry.key().into()),
-                // Index and table are kept in step; a stray item must not stop the others.
-                None => self.expiry.pop_first(),
-            }
-        }
+        first_due(&self.dict, &mut self.expiry, now_ms, Entry::deadline)
+    }
+
+    /// The key of a hash with a field whose deadline is before `now_ms`; the earliest comes first.
+    pub fn next_due_field(&mut self, now_ms: i64) -> Option<Box<[u8]>> {
+        first_due(&self.dict, &mut self.fields, now_ms, Entry::field_deadline)
     }
 
     /// Iterates as `SCAN` does; see [`Dict::scan`].
@@ -190,11 +202,44 @@ impl Db {
 
     /// Bytes of the table and of the index, without the entries.
     pub fn overhead_bytes(&self) -> (usize, usize) {
-        (self.dict.heap_bytes(), self.expiry.heap_bytes())
+        (self.dict.heap_bytes(), self.expiry.heap_bytes() + self.fields.heap_bytes())
     }
 
     /// Counters of the table, for `DEBUG HTSTATS`.
     pub fn table_stats(&self) -> crate::ds::dict::DictStats {
         self.dict.stats()
+    }
+}
+
+/// Moves a key from one deadline to another.
+#[inline]
+fn reindex(index: &mut ExpiryIndex, hash: u64, old: Option<i64>, new: Option<i64>) {
+    if old == new {
+        return;
+    }
+    if let Some(old) = old {
+        index.remove(old, hash);
+    }
+    if let Some(new) = new {
+        index.insert(new, hash);
+    }
+}
+
+/// The key of the first item of an index whose deadline is before `now_ms`.
+fn first_due(
+    dict: &Dict<Entry>,
+    index: &mut ExpiryIndex,
+    now_ms: i64,
+    deadline_of: fn(&Entry) -> Option<i64>,
+) -> Option<Box<[u8]>> {
+    loop {
+        let (deadline, hash) = index.first().filter(|&(deadline, _)| deadline < now_ms)?;
+        debug_assert!(hash < 1 << HASH_BITS);
+        let due = |entry: &&Entry| deadline_of(entry) == Some(deadline);
+        match dict.matching_prefix(hash).find(due) {
+            Some(entry) => return Some(entry.key().into()),
+            // Index and table are kept in step; a stray item must not stop the others.
+            None => index.pop_first(),
+        }
     }
 }

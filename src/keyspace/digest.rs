@@ -82,8 +82,13 @@ impl Digest {
             }
             Value::Hash(hash) => hash.iter().for_each(|(field, value)| {
                 let mut pair = Self::default();
-                pair.mix(field.as_bytes(&mut IntBuf::new()));
+                let mut digits = IntBuf::new();
+                let field = field.as_bytes(&mut digits);
+                pair.mix(field);
                 pair.mix(value.as_bytes(&mut IntBuf::new()));
+                if hash.deadline(field).is_some() {
+                    pair.xor(b"!!hexpire!!");
+                }
                 self.xor(&pair.0);
             }),
             Value::ZSet(zset) => zset.for_each(|member, score| {

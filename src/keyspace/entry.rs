@@ -194,6 +194,15 @@ impl Entry {
         has.then(|| unsafe { self.0.as_ptr().cast::<u8>().add(HEADER).cast::<i64>().read() })
     }
 
+    /// The earliest deadline of the fields of a hash, in Unix milliseconds.
+    #[inline]
+    pub fn field_deadline(&self) -> Option<i64> {
+        match self.value() {
+            Some(Value::Hash(hash)) => hash.next_deadline(),
+            _ => None,
+        }
+    }
+
     /// The value, if it stands apart: every value but a short string.
     pub fn value(&self) -> Option<&Value> {
         let header = self.header();

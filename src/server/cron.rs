@@ -3,6 +3,7 @@
 //! Owns when each is due and how long it may take. The network layer calls [`Server::tick`] when
 //! the time it was told has come.
 
+use crate::keyspace::Db;
 use crate::server::Server;
 use crate::server::client::ClientRef;
 
@@ -10,6 +11,8 @@ use crate::server::client::ClientRef;
 const EXPIRE_BUDGET_NS: u64 = 1_000_000;
 /// Active expiry looks at the clock after so many keys.
 const EXPIRE_BATCH: usize = 32;
+/// Fields of one hash that are removed at a time.
+const EXPIRE_FIELDS: usize = 32;
 /// Due keys are deleted together at this distance, in milliseconds.
 const EXPIRE_GRAIN_MS: i64 = 5;
 
@@ -43,7 +46,10 @@ impl Server {
     pub fn next_tick_ms(&self) -> i64 {
         let blocked = self.blocked.next_deadline().unwrap_or(i64::MAX);
         let due = match self.active_expire && !self.is_loading() {
-            true => self.dbs.iter().filter_map(|db| db.next_deadline()).min(),
+            true => {
+                let next = |db: &Db| db.next_deadline().into_iter().chain(db.next_field_deadline());
+                self.dbs.iter().flat_map(next).min()
+            }
             false => None,
         };
         let due = due.map_or(i64::MAX, |due| due.saturating_add(1).max(self.cron.next_expire_ms));
@@ -80,7 +86,8 @@ impl Server {
         }
     }
 
-    /// Deletes the keys that are due, the earliest first, within the time budget.
+    /// Deletes the keys that are due, the earliest first, and then fields of hashes, within the time
+    /// budget.
     fn expire_due_keys(&mut self) {
         if !self.active_expire || self.is_loading() || self.now_ms < self.cron.next_expire_ms {
             return;
@@ -90,8 +97,14 @@ impl Server {
         let mut complete = true;
         'dbs: for db in 0..self.dbs.len() {
             let mut count = 0;
-            while let Some(key) = self.dbs[db].next_due(self.now_ms) {
-                self.expire(db, &key);
+            loop {
+                if let Some(key) = self.dbs[db].next_due(self.now_ms) {
+                    self.expire(db, &key);
+                } else if let Some(key) = self.dbs[db].next_due_field(self.now_ms) {
+                    self.expire_fields(db, &key, EXPIRE_FIELDS);
+                } else {
+                    break;
+                }
                 count += 1;
                 let looks = count % EXPIRE_BATCH == 0;
                 if looks && self.clock.mono_ns().saturating_sub(start_ns) > budget_ns {

@@ -218,6 +218,14 @@ impl Ctx<'_> {
         entry.str_mut().ok_or(Error::WrongType)
     }
 
+    /// Refuses a key that holds something else than a `T`, without a trace.
+    pub fn kind_is<T: Collection>(&mut self, key: &[u8]) -> Result<(), Error> {
+        match self.kind_of(key) {
+            Some(kind) if kind != T::TYPE => Err(Error::WrongType),
+            _ => Ok(()),
+        }
+    }
+
     /// The type of a key's value, without a trace.
     pub fn kind_of(&mut self, key: &[u8]) -> Option<Type> {
         self.peek(key).map(Entry::kind)

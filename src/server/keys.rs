@@ -8,6 +8,7 @@ use crate::ds::dict::Keyed;
 use crate::keyspace::{Db, Entry};
 use crate::server::Server;
 use crate::server::client::{Client, ClientFlags, ClientRef};
+use crate::value::hash::Hash;
 
 impl Server {
     /// Whether a key is there, and due.
@@ -22,6 +23,41 @@ impl Server {
         if self.dbs[db].volatile_len() > 0 && self.is_due(db, key) {
             self.expire(db, key);
         }
+        if self.fields_are_due(db) {
+            self.expire_fields(db, key, usize::MAX);
+        }
+    }
+
+    /// Whether some hash of a database has fields that are due.
+    #[inline]
+    fn fields_are_due(&self, db: usize) -> bool {
+        self.dbs[db].next_field_deadline().is_some_and(|at| at < self.now_ms)
+    }
+
+    /// Removes fields of a hash that are due, at most `most` of them, and the hash if none is left.
+    pub fn expire_fields(&mut self, db: usize, key: &[u8], most: usize) {
+        let Some(hash) = self.dbs[db].get(key).and_then(Entry::collection::<Hash>) else { return };
+        let (due, before) = (hash.due(self.now_ms, most), hash.next_deadline());
+        if due.is_empty() {
+            return;
+        }
+        let mut empty = false;
+        if let Some(hash) = self.dbs[db].get_mut(key).and_then(Entry::collection_mut::<Hash>) {
+            due.iter().for_each(|field| {
+                hash.remove(field);
+            });
+            empty = hash.is_empty();
+        }
+        self.dbs[db].reindex_fields(key, before);
+        self.counters.expired_fields += due.len() as u64;
+        self.touch_watched(db, key);
+        self.notify(NotifyFlags::HASH, "hexpired", db, key);
+        if empty && self.delete(db, key) {
+            self.notify(NotifyFlags::GENERIC, "del", db, key);
+        }
+        let words: Vec<&[u8]> =
+            [b"HDEL", key].into_iter().chain(due.iter().map(Vec::as_slice)).collect();
+        self.propagate_alone(db, &words);
     }
 
     /// Deletes a key that is due.
@@ -51,6 +87,9 @@ impl Server {
             if deadline.is_some_and(|deadline| deadline < self.now_ms) {
                 self.expire(db, key);
             }
+        }
+        if self.fields_are_due(db) {
+            self.expire_fields(db, key, usize::MAX);
         }
         if self.notifies(NotifyFlags::KEY_MISS) && !self.dbs[db].contains(key) {
             self.notify(NotifyFlags::KEY_MISS, "keymiss", db, key);

@@ -45,6 +45,8 @@ pub struct Counters {
     pub misses: u64,
     /// Keys that expired.
     pub expired: u64,
+    /// Fields of hashes that expired.
+    pub expired_fields: u64,
     /// Times that the active expiry used up its time.
     pub expired_time_cap: u64,
     /// Time spent in active expiry, in nanoseconds.

@@ -1,15 +1,17 @@
 //! Hashes: fields with values, in a listpack while small, else in a table.
 //!
-//! Owns the two encodings and when one becomes the other. A table's pair is one allocation that
-//! holds field and value. Never goes back from a table to a listpack.
+//! Owns the two encodings and when one becomes the other, and beside either the deadlines of those
+//! fields that have one. A table's pair is one allocation that holds field and value. Never goes
+//! back from a table to a listpack. Never looks at the clock: fields that are due are there until
+//! they are removed.
 
 use fastrand::Rng;
 use smallvec::SmallVec;
 use triomphe::ThinArc;
 
 use super::prefetch::Prefetch;
-use super::sample;
-use super::{Limits, Unfit};
+use super::zset::ZSet;
+use super::{Limits, Unfit, sample};
 use crate::ds::dict::{self, Dict, Keyed, Seed, Step};
 use crate::ds::listpack::{self, Element, Listpack};
 use crate::util::prefetch::prefetch;
@@ -67,33 +69,55 @@ impl Keyed for Pair {
     }
 }
 
+/// The latest deadline that a field can have, in Unix milliseconds: about the year 4200.
+pub const MAX_DEADLINE: i64 = (1 << 46) - 1;
+
+/// Fields and values, without deadlines.
 #[derive(Clone)]
-enum Repr {
+enum Plain {
     Pack(Listpack),
     Table(Box<Dict<Pair>>),
+}
+
+#[derive(Clone)]
+enum Repr {
+    Plain(Plain),
+    Timed(Box<Timed>),
+}
+
+/// A hash, some of whose fields have deadlines.
+#[derive(Clone)]
+struct Timed {
+    plain: Plain,
+    /// The fields that have deadlines, by them. Never empty.
+    deadlines: ZSet,
 }
 
 /// A hash. An update of a listpack keeps a field's place; a table has no order.
 #[derive(Clone)]
 pub struct Hash(Repr);
 
+// Hashes without deadlines pay nothing for those with.
+const _: () = assert!(size_of::<Hash>() == size_of::<Plain>());
+
 impl Prefetch for Hash {
     fn prefetch_body(&self) {
         match &self.0 {
-            Repr::Pack(pack) => pack.prefetch(),
-            Repr::Table(dict) => prefetch::<Dict<Pair>>(&raw const **dict),
+            Repr::Plain(Plain::Pack(pack)) => pack.prefetch(),
+            Repr::Plain(Plain::Table(dict)) => prefetch::<Dict<Pair>>(&raw const **dict),
+            Repr::Timed(timed) => prefetch::<Timed>(&raw const **timed),
         }
     }
 
     fn member_hash(&self, member: &[u8]) -> Option<u64> {
-        match &self.0 {
-            Repr::Table(dict) => Some(dict.hash(member)),
-            _ => None,
+        match self.plain() {
+            Plain::Table(dict) => Some(dict.hash(member)),
+            Plain::Pack(_) => None,
         }
     }
 
     fn prefetch_member(&self, hash: u64, step: Step) {
-        if let Repr::Table(dict) = &self.0 {
+        if let Plain::Table(dict) = self.plain() {
             dict.prefetch(hash, step);
         }
     }
@@ -101,7 +125,7 @@ impl Prefetch for Hash {
 
 impl Default for Hash {
     fn default() -> Self {
-        Self(Repr::Pack(Listpack::new()))
+        Self(Repr::Plain(Plain::Pack(Listpack::new())))
     }
 }
 
@@ -112,6 +136,22 @@ impl std::fmt::Debug for Hash {
 }
 
 impl Hash {
+    #[inline]
+    fn plain(&self) -> &Plain {
+        match &self.0 {
+            Repr::Plain(plain) => plain,
+            Repr::Timed(timed) => &timed.plain,
+        }
+    }
+
+    #[inline]
+    fn plain_mut(&mut self) -> &mut Plain {
+        match &mut self.0 {
+            Repr::Plain(plain) => plain,
+            Repr::Timed(timed) => &mut timed.plain,
+        }
+    }
+
     /// Takes a listpack of pairs, such as one from an RDB file.
     ///
     /// # Errors
@@ -124,7 +164,7 @@ impl Hash {
         if deep && !listpack::all_differ(pack.pairs().map(|(field, _)| field)) {
             return Err(Unfit::Duplicate);
         }
-        let mut hash = Self(Repr::Pack(pack));
+        let mut hash = Self(Repr::Plain(Plain::Pack(pack)));
         let count = hash.len();
         if count > limits.hash_max_listpack_entries {
             hash.become_table();
@@ -132,27 +172,28 @@ impl Hash {
         if hash.len() == count { Ok(hash) } else { Err(Unfit::Duplicate) }
     }
 
-    /// The listpack, if the hash is in that encoding.
+    /// The listpack, if the hash is in that encoding; it doesn't hold the fields' deadlines.
     pub fn as_listpack(&self) -> Option<&Listpack> {
-        match &self.0 {
-            Repr::Pack(pack) => Some(pack),
-            Repr::Table(_) => None,
+        match self.plain() {
+            Plain::Pack(pack) => Some(pack),
+            Plain::Table(_) => None,
         }
     }
 
     /// The name of the encoding.
     pub fn encoding(&self) -> &'static str {
-        match &self.0 {
-            Repr::Pack(_) => "listpack",
-            Repr::Table(_) => "hashtable",
+        match (self.plain(), &self.0) {
+            (Plain::Pack(_), Repr::Plain(_)) => "listpack",
+            (Plain::Pack(_), Repr::Timed(_)) => "listpackex",
+            (Plain::Table(_), _) => "hashtable",
         }
     }
 
     /// Number of fields.
     pub fn len(&self) -> usize {
-        match &self.0 {
-            Repr::Pack(pack) => pack.len() / 2,
-            Repr::Table(table) => table.len(),
+        match self.plain() {
+            Plain::Pack(pack) => pack.len() / 2,
+            Plain::Table(table) => table.len(),
         }
     }
 
@@ -163,20 +204,25 @@ impl Hash {
 
     /// Bytes on the heap; of a table, by the mean of a few pairs.
     pub fn heap_bytes(&self) -> usize {
-        match &self.0 {
-            Repr::Pack(pack) => pack.capacity(),
-            Repr::Table(table) => {
+        let plain = match self.plain() {
+            Plain::Pack(pack) => pack.capacity(),
+            Plain::Table(table) => {
                 table.heap_bytes() + sample::estimate(table.len(), table.iter(), Pair::heap_bytes)
             }
-        }
+        };
+        plain
+            + match &self.0 {
+                Repr::Plain(_) => 0,
+                Repr::Timed(timed) => size_of::<Timed>() + timed.deadlines.heap_bytes(),
+            }
     }
 
     /// The value of a field.
     #[inline]
     pub fn get(&self, field: &[u8]) -> Option<Element<'_>> {
-        match &self.0 {
-            Repr::Pack(pack) => pack.find_pair(field).map(|(_, value)| pack.get(value)),
-            Repr::Table(table) => table.get(field).map(|pair| Element::Str(pair.value())),
+        match self.plain() {
+            Plain::Pack(pack) => pack.find_pair(field).map(|(_, value)| pack.get(value)),
+            Plain::Table(table) => table.get(field).map(|pair| Element::Str(pair.value())),
         }
     }
 
@@ -185,9 +231,15 @@ impl Hash {
         self.get(field).is_some()
     }
 
-    /// Sets a field; says whether it is new.
+    /// Sets a field, which has no deadline then; says whether it is new.
     pub fn set(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
-        if let Repr::Pack(pack) = &mut self.0 {
+        self.clear_deadline(field);
+        self.set_value(field, value, limits)
+    }
+
+    /// Sets a field, which keeps its deadline; says whether it is new.
+    pub fn set_value(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+        if let Plain::Pack(pack) = self.plain_mut() {
             if fits(pack, field, value, limits) {
                 let new = set_in_pack(pack, field, value);
                 if pack.len() / 2 > limits.hash_max_listpack_entries {
@@ -197,9 +249,9 @@ impl Hash {
             }
             self.become_table();
         }
-        match &mut self.0 {
-            Repr::Table(table) => table.insert(Pair::new(field, value)).is_none(),
-            Repr::Pack(pack) => set_in_pack(pack, field, value),
+        match self.plain_mut() {
+            Plain::Table(table) => table.insert(Pair::new(field, value)).is_none(),
+            Plain::Pack(pack) => set_in_pack(pack, field, value),
         }
     }
 
@@ -210,7 +262,7 @@ impl Hash {
         mut texts: impl ExactSizeIterator<Item = &'a [u8]>,
         limits: &Limits,
     ) {
-        if matches!(self.0, Repr::Pack(_))
+        if matches!(self.plain(), Plain::Pack(_))
             && (texts.len() / 2 > limits.hash_max_listpack_entries
                 || texts.any(|text| text.len() > limits.hash_max_listpack_value))
         {
@@ -220,23 +272,24 @@ impl Hash {
 
     /// Removes a field; says whether it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
-        match &mut self.0 {
-            Repr::Pack(pack) => {
+        self.clear_deadline(field);
+        match self.plain_mut() {
+            Plain::Pack(pack) => {
                 let found = pack.find_pair(field);
                 if let Some((at, _)) = found {
                     pack.remove_pair(at);
                 }
                 found.is_some()
             }
-            Repr::Table(table) => table.remove(field).is_some(),
+            Plain::Table(table) => table.remove(field).is_some(),
         }
     }
 
     /// All fields with their values.
     pub fn iter(&self) -> Iter<'_> {
-        match &self.0 {
-            Repr::Pack(pack) => Iter::Pack(pack.iter(), self.len()),
-            Repr::Table(table) => Iter::Table(table.iter()),
+        match self.plain() {
+            Plain::Pack(pack) => Iter::Pack(pack.iter(), self.len()),
+            Plain::Table(table) => Iter::Table(table.iter()),
         }
     }
 
@@ -248,12 +301,12 @@ impl Hash {
         count: usize,
         mut emit: impl FnMut(Element<'_>, Element<'_>),
     ) -> u64 {
-        match &self.0 {
-            Repr::Pack(pack) => {
+        match self.plain() {
+            Plain::Pack(pack) => {
                 pack.pairs().for_each(|(field, value)| emit(field, value));
                 0
             }
-            Repr::Table(table) => table.scan(cursor, count, |pair| {
+            Plain::Table(table) => table.scan(cursor, count, |pair| {
                 emit(Element::Str(pair.field()), Element::Str(pair.value()));
             }),
         }
@@ -261,13 +314,13 @@ impl Hash {
 
     /// A pair, each as likely as any other.
     pub fn random(&self, rng: &mut Rng) -> Option<(Element<'_>, Element<'_>)> {
-        match &self.0 {
-            Repr::Pack(pack) => {
+        match self.plain() {
+            Plain::Pack(pack) => {
                 let index = rng.usize(..self.len().max(1)) * 2;
                 let field = pack.seek(i64::try_from(index).ok()?)?;
                 Some((pack.get(field), pack.get(pack.next(field)?)))
             }
-            Repr::Table(table) => table.random(rng).map(Pair::elements),
+            Plain::Table(table) => table.random(rng).map(Pair::elements),
         }
     }
 
@@ -278,18 +331,94 @@ impl Hash {
         rng: &mut Rng,
         mut emit: impl FnMut(Element<'_>, Element<'_>),
     ) {
-        match &self.0 {
-            Repr::Pack(_) => {
+        match self.plain() {
+            Plain::Pack(_) => {
                 sample::choose(self.iter(), n, rng, |(field, value)| emit(field, value));
             }
-            Repr::Table(table) => sample::choose_from_table(table, n, rng, |pair| {
+            Plain::Table(table) => sample::choose_from_table(table, n, rng, |pair| {
                 emit(Element::Str(pair.field()), Element::Str(pair.value()));
             }),
         }
     }
 
+    // ---- deadlines --------------------------------------------------------------------------
+
+    /// Number of fields that have a deadline.
+    pub fn volatile_len(&self) -> usize {
+        self.deadlines().map_or(0, ZSet::len)
+    }
+
+    /// When a field is due, in Unix milliseconds, if it is there and has a deadline.
+    pub fn deadline(&self, field: &[u8]) -> Option<i64> {
+        self.deadlines()?.score(field).map(|at| at as i64)
+    }
+
+    /// The earliest deadline.
+    #[inline]
+    pub fn next_deadline(&self) -> Option<i64> {
+        let deadlines = self.deadlines()?;
+        let mut first = None;
+        deadlines.walk(0..1, false, |_, at| {
+            first = Some(at as i64);
+            false
+        });
+        first
+    }
+
+    /// Gives a field that is there a deadline in Unix milliseconds, from 0 to [`MAX_DEADLINE`].
+    pub fn set_deadline(&mut self, field: &[u8], at: i64, limits: &Limits) {
+        if let Repr::Plain(plain) = &mut self.0 {
+            let plain = std::mem::replace(plain, Plain::Pack(Listpack::new()));
+            self.0 = Repr::Timed(Box::new(Timed { plain, deadlines: ZSet::default() }));
+        }
+        if let Repr::Timed(timed) = &mut self.0 {
+            timed.deadlines.set(field, at as f64, limits);
+        }
+    }
+
+    /// Takes a field's deadline away; says whether it had one.
+    #[inline]
+    pub fn clear_deadline(&mut self, field: &[u8]) -> bool {
+        let Repr::Timed(timed) = &mut self.0 else { return false };
+        let had = timed.deadlines.remove(field).is_some();
+        if timed.deadlines.is_empty() {
+            let plain = std::mem::replace(&mut timed.plain, Plain::Pack(Listpack::new()));
+            self.0 = Repr::Plain(plain);
+        }
+        had
+    }
+
+    /// The fields whose deadline is before `now_ms`, the earliest first; at most `most`.
+    pub fn due(&self, now_ms: i64, most: usize) -> Vec<Vec<u8>> {
+        let mut due = Vec::new();
+        if let Some(deadlines) = self.deadlines() {
+            deadlines.walk(0..most, false, |field, at| {
+                let is_due = (at as i64) < now_ms;
+                if is_due {
+                    due.push(field.to_vec());
+                }
+                is_due
+            });
+        }
+        due
+    }
+
+    /// All fields that have deadlines, the earliest first.
+    pub fn for_each_deadline(&self, mut f: impl FnMut(&[u8], i64)) {
+        if let Some(deadlines) = self.deadlines() {
+            deadlines.for_each(|field, at| f(field, at as i64));
+        }
+    }
+
+    fn deadlines(&self) -> Option<&ZSet> {
+        match &self.0 {
+            Repr::Plain(_) => None,
+            Repr::Timed(timed) => Some(&timed.deadlines),
+        }
+    }
+
     fn become_table(&mut self) {
-        let Repr::Pack(pack) = &self.0 else { return };
+        let Plain::Pack(pack) = self.plain() else { return };
         let (a, b) = seed::hash_seed();
         let mut table = Dict::new(Seed(a, b));
         let mut digits = Default::default();
@@ -297,7 +426,7 @@ impl Hash {
             let field = field.to_vec();
             table.insert(Pair::new(&field, value.as_bytes(&mut digits)));
         }
-        self.0 = Repr::Table(Box::new(table));
+        *self.plain_mut() = Plain::Table(Box::new(table));
     }
 }
 
@@ -397,6 +526,9 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Op {
         Set(Vec<u8>, Vec<u8>),
+        SetValue(Vec<u8>, Vec<u8>),
+        SetDeadline(Vec<u8>, i64),
+        ClearDeadline(Vec<u8>),
         Remove(Vec<u8>),
         Snapshot,
     }
@@ -412,6 +544,9 @@ mod tests {
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
             6 => (text(), text()).prop_map(|(field, value)| Op::Set(field, value)),
+            2 => (text(), text()).prop_map(|(field, value)| Op::SetValue(field, value)),
+            4 => (text(), 0..=MAX_DEADLINE).prop_map(|(field, at)| Op::SetDeadline(field, at)),
+            1 => text().prop_map(Op::ClearDeadline),
             3 => text().prop_map(Op::Remove),
             1 => Just(Op::Snapshot),
         ]
@@ -421,19 +556,45 @@ mod tests {
         #[test]
         fn does_what_a_map_does(ops in proptest::collection::vec(op(), 0..120)) {
             let (mut hash, mut model) = (Hash::default(), Model::new());
+            let mut deadlines = BTreeMap::<Vec<u8>, i64>::new();
             let mut held: Vec<(Hash, Model)> = Vec::new();
             for op in ops {
                 match op {
                     Op::Set(field, value) => {
                         let new = hash.set(&field, &value, &LIMITS);
+                        deadlines.remove(&field);
+                        prop_assert_eq!(new, model.insert(field, value).is_none());
+                    }
+                    Op::SetDeadline(field, at) if model.contains_key(&field) => {
+                        hash.set_deadline(&field, at, &LIMITS);
+                        deadlines.insert(field, at);
+                    }
+                    Op::SetDeadline(..) => {}
+                    Op::ClearDeadline(field) => {
+                        let had = deadlines.remove(&field).is_some();
+                        prop_assert_eq!(hash.clear_deadline(&field), had);
+                    }
+                    Op::SetValue(field, value) => {
+                        let new = hash.set_value(&field, &value, &LIMITS);
                         prop_assert_eq!(new, model.insert(field, value).is_none());
                     }
                     Op::Remove(field) => {
+                        deadlines.remove(&field);
                         prop_assert_eq!(hash.remove(&field), model.remove(&field).is_some());
                     }
                     Op::Snapshot => held.push((hash.clone(), model.clone())),
                 }
                 prop_assert_eq!(hash.len(), model.len());
+                prop_assert_eq!(hash.volatile_len(), deadlines.len());
+                prop_assert_eq!(hash.next_deadline(), deadlines.values().min().copied());
+                for field in model.keys() {
+                    prop_assert_eq!(hash.deadline(field), deadlines.get(field).copied());
+                }
+                let middle = MAX_DEADLINE / 2;
+                let mut due: Vec<_> = deadlines.iter().filter(|(_, at)| **at < middle).collect();
+                due.sort_by_key(|(field, at)| (**at, *field));
+                let due: Vec<_> = due.into_iter().take(3).map(|(field, _)| field.clone()).collect();
+                prop_assert_eq!(hash.due(middle, 3), due);
             }
             held.push((hash, model));
             for (hash, model) in held {

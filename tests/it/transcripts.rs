@@ -81,4 +81,5 @@ transcripts!(
     bitmaps,
     hyperloglog,
     geo,
+    field_expiry,
 );

@@ -209,9 +209,9 @@ impl<'s> Encoder<'s> {
 
     // ---- the file's frame -------------------------------------------------------------------
 
-    /// Writes what a file begins with.
-    pub fn header(&mut self) {
-        self.put(format!("REDIS{:04}", super::VERSION).as_bytes());
+    /// Writes what a file of that version begins with.
+    pub fn header(&mut self, version: u16) {
+        self.put(format!("REDIS{version:04}").as_bytes());
     }
 
     /// Writes a piece of information about the file.
@@ -334,7 +334,46 @@ impl<'s> Encoder<'s> {
         });
     }
 
+    /// Writes a hash some of whose fields have deadlines: the earliest, then fields, values and
+    /// deadlines.
+    fn timed_hash(&mut self, hash: &Hash) {
+        let earliest = hash.next_deadline().unwrap_or_default();
+        self.put(&earliest.to_le_bytes());
+        let mut digits = IntBuf::new();
+        if hash.as_listpack().is_some() {
+            // Fields stand in the order of their deadlines, those without at the end.
+            let mut triples = Listpack::new();
+            let mut push = |field: &[u8], value: Element<'_>, deadline: i64| {
+                triples.push_back(field);
+                triples.push_back(value.as_bytes(&mut IntBuf::new()));
+                triples.push_back(deadline);
+            };
+            hash.for_each_deadline(|field, at| {
+                if let Some(value) = hash.get(field) {
+                    push(field, value, at);
+                }
+            });
+            for (field, value) in hash.iter() {
+                let field = field.as_bytes(&mut digits);
+                if hash.deadline(field).is_none() {
+                    push(field, value, 0);
+                }
+            }
+            return self.pack(&triples);
+        }
+        self.count(hash.len());
+        for (field, value) in hash.iter() {
+            let deadline = hash.deadline(field.as_bytes(&mut digits));
+            self.len(deadline.map_or(0, |at| at.abs_diff(earliest) + 1));
+            self.element(field);
+            self.element(value);
+        }
+    }
+
     fn hash(&mut self, hash: &Hash) {
+        if hash.volatile_len() > 0 {
+            return self.timed_hash(hash);
+        }
         if let Some(pack) = hash.as_listpack() {
             return self.pack(pack);
         }
@@ -356,6 +395,10 @@ fn kind_of(entry: &Entry) -> u8 {
         Some(Value::Set(_)) => kind::SET,
         Some(Value::ZSet(zset)) if zset.packed().is_some() => kind::ZSET_LISTPACK,
         Some(Value::ZSet(_)) => kind::ZSET_2,
+        Some(Value::Hash(hash)) if hash.volatile_len() > 0 => match hash.as_listpack() {
+            Some(_) => kind::HASH_LISTPACK_EX,
+            None => kind::HASH_METADATA,
+        },
         Some(Value::Hash(hash)) if hash.as_listpack().is_some() => kind::HASH_LISTPACK,
         Some(Value::Hash(_)) => kind::HASH,
         Some(Value::Stream(_)) => kind::STREAM_LISTPACKS_2,

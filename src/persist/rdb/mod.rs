@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// The version that is written.
 pub const VERSION: u16 = 10;
+/// The version that is written where fields of hashes have deadlines, which only Redis 7.4 reads.
+pub const VERSION_FIELDS: u16 = 12;
 /// The newest version that is read.
 pub const VERSION_MAX: u16 = 12;
 
@@ -64,6 +66,8 @@ mod kind {
     pub const SET_LISTPACK: u8 = 20;
     pub const STREAM_LISTPACKS_3: u8 = 21;
     pub const HASH_METADATA_PRE_GA: u8 = 22;
+    pub const HASH_LISTPACK_EX_PRE_GA: u8 = 23;
+    pub const HASH_METADATA: u8 = 24;
     pub const HASH_LISTPACK_EX: u8 = 25;
 }
 

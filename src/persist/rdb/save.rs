@@ -33,6 +33,8 @@ pub struct DbSnapshot {
     pub entries: Snapshot,
     /// How many of them have a deadline.
     pub volatile: usize,
+    /// How many of them are hashes that have fields with deadlines.
+    pub volatile_hashes: usize,
 }
 
 impl DbSnapshot {
@@ -42,7 +44,8 @@ impl DbSnapshot {
         filled
             .map(|(number, db)| {
                 let volatile = db.volatile_len();
-                Self { number, entries: db.snapshot(), volatile }
+                let volatile_hashes = db.volatile_hashes();
+                Self { number, entries: db.snapshot(), volatile, volatile_hashes }
             })
             .collect()
     }
@@ -165,7 +168,8 @@ pub fn write(
 }
 
 fn encode(encoder: &mut Encoder<'_>, data: &[DbSnapshot], options: &Options, progress: &Progress) {
-    encoder.header();
+    let timed = data.iter().any(|db| db.volatile_hashes > 0);
+    encoder.header(if timed { super::VERSION_FIELDS } else { super::VERSION });
     for (name, value) in &options.aux {
         encoder.aux(name.as_bytes(), value.as_bytes());
     }

@@ -91,6 +91,12 @@ fn entry() -> impl Strategy<Value = Entry> {
                 texts.iter().for_each(|text| {
                     let _ = hash.set(text, &texts[0], &SMALL);
                 });
+                // Of every other hash some fields have deadlines.
+                for (at, text) in
+                    (1000..).zip(&texts).skip(texts.len() % 2 * texts.len()).step_by(2)
+                {
+                    hash.set_deadline(text, at, &SMALL);
+                }
                 hash.into_value()
             }
         };
@@ -98,8 +104,18 @@ fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
+/// The deadlines of a hash's fields.
+fn field_deadlines(entry: &Entry) -> Vec<(Vec<u8>, i64)> {
+    let mut all = Vec::new();
+    if let Some(hash) = entry.collection::<Hash>() {
+        hash.for_each_deadline(|field, at| all.push((field.to_vec(), at)));
+    }
+    all
+}
+
 fn same(a: &Entry, b: &Entry) -> bool {
     a.key() == b.key()
+        && field_deadlines(a) == field_deadlines(b)
         && a.deadline() == b.deadline()
         && Digest::of_value(Some(a)) == Digest::of_value(Some(b))
 }

@@ -8,7 +8,7 @@ use crate::ds::intset::Intset;
 use crate::ds::listpack::Listpack;
 use crate::keyspace::Entry;
 use crate::util::num::IntBuf;
-use crate::value::hash::Hash;
+use crate::value::hash::{Hash, MAX_DEADLINE};
 use crate::value::list::{End, List};
 use crate::value::set::Set;
 use crate::value::zset::ZSet;
@@ -61,9 +61,7 @@ impl<S: Source> Decoder<S> {
             }
             kind::MODULE_PRE_GA | kind::MODULE_2 => return Err(self.module(kind)),
             kind::HASH_METADATA_PRE_GA..=kind::HASH_LISTPACK_EX => {
-                return Err(Problem::Unsupported(
-                    "Hashes with deadlines of fields are not supported".into(),
-                ));
+                filled(self.timed_hash(kind, options)?)?
             }
             _ => return Err(Problem::Corrupt("Unknown RDB encoding type")),
         };
@@ -233,6 +231,42 @@ impl<S: Source> Decoder<S> {
         }
     }
 
+    /// A hash some of whose fields have deadlines.
+    fn timed_hash(&mut self, kind: u8, options: &Options) -> Result<Hash> {
+        let limits = &options.limits;
+        let earliest = match kind {
+            kind::HASH_METADATA | kind::HASH_LISTPACK_EX => i64::from_le_bytes(self.array()?),
+            _ => 0,
+        };
+        let mut hash = Hash::default();
+        if matches!(kind, kind::HASH_LISTPACK_EX | kind::HASH_LISTPACK_EX_PRE_GA) {
+            const BROKEN: &str = "Hash listpack integrity check failed.";
+            let pack = self.listpack(BROKEN)?;
+            let mut texts = pack.iter();
+            let broken = || Problem::Corrupt(BROKEN);
+            let (mut a, mut b) = (IntBuf::new(), IntBuf::new());
+            while let Some(field) = texts.next() {
+                let (value, at) = texts.next().zip(texts.next()).ok_or_else(broken)?;
+                let at = at.as_int().ok_or_else(broken)?;
+                let (field, value) = (field.as_bytes(&mut a), value.as_bytes(&mut b));
+                add_timed(&mut hash, field, value, Some(at).filter(|at| *at != 0), limits)?;
+            }
+            return Ok(hash);
+        }
+        let mut field = Vec::new();
+        let (mut a, mut b) = (IntBuf::new(), IntBuf::new());
+        for _ in 0..self.length()? {
+            let left = self.length()?;
+            field.clear();
+            field.extend_from_slice(self.text()?.bytes(&mut a));
+            // The final form counts from one before the earliest.
+            let from = if kind == kind::HASH_METADATA { earliest.saturating_sub(1) } else { 0 };
+            let at = (left > 0).then(|| from.checked_add_unsigned(left).unwrap_or(i64::MAX));
+            add_timed(&mut hash, &field, self.text()?.bytes(&mut b), at, limits)?;
+        }
+        Ok(hash)
+    }
+
     fn hash_table(&mut self, limits: &Limits) -> Result<Hash> {
         let count = self.length()?;
         let mut hash = Hash::default();
@@ -254,6 +288,25 @@ impl<S: Source> Decoder<S> {
         }
         Ok(hash)
     }
+}
+
+/// Adds a field with its deadline to a hash that is being read.
+fn add_timed(
+    hash: &mut Hash,
+    field: &[u8],
+    value: &[u8],
+    at: Option<i64>,
+    limits: &Limits,
+) -> Result<()> {
+    if !hash.set(field, value, limits) {
+        return Err(Problem::Corrupt("Duplicate hash fields detected"));
+    }
+    match at {
+        None => {}
+        Some(at) if (0..=MAX_DEADLINE).contains(&at) => hash.set_deadline(field, at, limits),
+        Some(_) => return Err(Problem::Corrupt("Hash field with an invalid deadline")),
+    }
+    Ok(())
 }
 
 /// The value that a collection with elements makes.
