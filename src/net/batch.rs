@@ -4,8 +4,10 @@
 //! the processor's cache together, so that the misses of one don't wait for those of another.
 //! Never executes anything.
 
+use smallvec::SmallVec;
+
 use crate::ds::dict::Step;
-use crate::keyspace::Db;
+use crate::keyspace::{Db, Entry};
 use crate::resp::{ArgBuf, Args, Limits, Parsed, ProtocolError, RequestParser, Span};
 use crate::server::Server;
 use crate::server::client::ClientRef;
@@ -44,14 +46,13 @@ pub(super) struct Found {
 
 /// A key that a command will look up.
 #[derive(Debug)]
-struct Lookup {
-    /// The command's place in the batch.
-    index: usize,
+struct Lookup<'a> {
+    key: &'a [u8],
     hash: u64,
-    /// Whether the value is a collection, as far as the command's group tells.
-    collection: bool,
-    /// The hash of the member that will be looked up in the value's table.
-    member: Option<u64>,
+    /// Whether the command before looks up the same key.
+    repeated: bool,
+    /// What it will look up in the value, if that is a collection.
+    member: Option<&'a [u8]>,
 }
 
 /// Where commands have the member that they look up.
@@ -62,7 +63,6 @@ const MEMBER_AT: usize = 2;
 pub(super) struct Batch {
     found: Vec<Found>,
     spans: Vec<Span>,
-    lookups: Vec<Lookup>,
 }
 
 impl Batch {
@@ -119,55 +119,50 @@ impl Batch {
 
     /// Brings the keys of the batch, and the members that are looked up in collections, into the
     /// processor's cache.
-    pub(super) fn prefetch(&mut self, server: &Server, id: ClientRef, data: &[u8]) {
+    pub(super) fn prefetch(&self, server: &Server, id: ClientRef, data: &[u8]) {
         let Some(client) = server.clients.get(id) else { return };
         let db = &server.dbs[client.db];
         if self.len() < 2 || db.is_empty() {
             return;
         }
-        let mut lookups = std::mem::take(&mut self.lookups);
-        lookups.clear();
+        let mut lookups = SmallVec::<[Lookup<'_>; AHEAD]>::new();
         for index in 0..self.len() {
             let (found, args) = self.get(index, data);
             let Ok(command) = found.command else { continue };
             let row = server.commands.get(command);
             let Some(key) = row.first_key.and_then(|at| args.get(at)) else { continue };
             let hash = db.hash(key);
-            db.prefetch(hash, Step::Tags);
+            let repeated = lookups.last().is_some_and(|last| last.hash == hash);
             let collection = row.command.group.is_of_collections();
-            lookups.push(Lookup { index, hash, collection, member: None });
-        }
-        for step in [Step::Slot, Step::Item] {
-            lookups.iter().for_each(|lookup| db.prefetch(lookup.hash, step));
-        }
-        lookups.retain(|lookup| lookup.collection);
-        self.prefetch_members(server, db, &mut lookups, data);
-        self.lookups = lookups;
-    }
-
-    /// As [`prefetch`](Self::prefetch), from the keys on.
-    fn prefetch_members(&self, server: &Server, db: &Db, lookups: &mut [Lookup], data: &[u8]) {
-        let value = |lookup: &Lookup| {
-            let (found, args) = self.get(lookup.index, data);
-            let key = args.get(server.commands.get(found.command.ok()?).first_key?)?;
-            db.get_hashed(lookup.hash, key)?.value()
-        };
-        let each = |lookups: &[Lookup], ask: fn(&Value)| {
-            lookups.iter().filter_map(value).for_each(ask);
-        };
-        each(lookups, Value::prefetch);
-        each(lookups, Value::prefetch_body);
-        for lookup in lookups.iter_mut() {
-            let member = self.get(lookup.index, data).1.get(MEMBER_AT);
-            lookup.member = value(lookup).zip(member).and_then(|(v, member)| v.member_hash(member));
+            let member = collection.then(|| args.get(MEMBER_AT)).flatten();
+            lookups.push(Lookup { key, hash, repeated, member });
         }
         for step in Step::ALL {
-            for lookup in lookups.iter() {
-                if let (Some(hash), Some(value)) = (lookup.member, value(lookup)) {
-                    value.prefetch_member(hash, step);
-                }
-            }
+            let new = lookups.iter().filter(|lookup| !lookup.repeated);
+            new.for_each(|lookup| db.prefetch(lookup.hash, step));
         }
+        prefetch_members(db, &lookups);
+    }
+}
+
+/// As [`Batch::prefetch`], from the keys on.
+fn prefetch_members(db: &Db, lookups: &[Lookup<'_>]) {
+    let mut values = SmallVec::<[(&Value, &[u8]); AHEAD]>::new();
+    let mut last = None;
+    for lookup in lookups {
+        let Some(member) = lookup.member else { continue };
+        if !lookup.repeated {
+            last = db.get_hashed(lookup.hash, lookup.key).and_then(Entry::value);
+            last.into_iter().for_each(Value::prefetch);
+        }
+        values.extend(last.map(|value| (value, member)));
+    }
+    values.iter().for_each(|(value, _)| value.prefetch_body());
+    let hashed =
+        values.iter().filter_map(|(value, member)| Some((*value, value.member_hash(member)?)));
+    let members = hashed.collect::<SmallVec<[(&Value, u64); AHEAD]>>();
+    for step in Step::ALL {
+        members.iter().for_each(|(value, hash)| value.prefetch_member(*hash, step));
     }
 }
 
