@@ -64,7 +64,7 @@ fn existing_group<'c>(
 fn group_id(arg: &[u8], stream: Option<&Stream>) -> Result<StreamId, Error> {
     match arg {
         b"$" => Ok(stream.map_or(StreamId::MIN, |stream| stream.log().last_id())),
-        _ => parse::id(arg),
+        _ => parse::id_or_end(arg, 0),
     }
 }
 
@@ -75,7 +75,11 @@ pub(super) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     if stream.is_none() && !options.make_stream {
         return Err(Error::XgroupNoKey);
     }
-    let id = group_id(args.at(4), stream.as_deref())?;
+    // Unlike SETID, it takes neither `-` nor `+`.
+    let id = match args.at(4) {
+        b"-" | b"+" => return Err(Error::StreamId),
+        arg => group_id(arg, stream.as_deref())?,
+    };
     let stream = ctx.upsert::<Stream>(key)?.0;
     if !stream.add_group(Group::new(name, id, options.entries_read)) {
         return Err(Error::BusyGroup);
