@@ -8,7 +8,7 @@ use crate::keyspace::{Entry, StrView};
 use crate::resp::{Args, Error, Reply};
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
-use crate::spec::{Category, Flags, Group, KeyFlags, KeySpec};
+use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search};
 use crate::util::long_double::LongDouble;
 use crate::util::num;
 use crate::value::Value;
@@ -24,6 +24,11 @@ const SET_KEYS: &[KeySpec] = &[KeySpec::one(
     KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
 )];
 const MSET_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))];
+const MSETEX_KEYS: &[KeySpec] = &[KeySpec {
+    search: Search::Index(1),
+    find: Find::Numkeys { index: 0, first: 1, step: 2 },
+    flags: KeyFlags::OW.union(KeyFlags::UPDATE),
+}];
 const MSETNX_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::INSERT))];
 
 /// The rows of this family.
@@ -44,7 +49,7 @@ pub const COMMANDS: &[Command] = &[
         flags: GROW,
         keys: SET_KEYS,
         summary: "Sets a key to a string, whatever it held, with options for expiry and conditions.",
-        syntax: "key value condition=[NX | XX]@2.6.12 [GET]@6.2.0 expiration=[EX seconds@2.6.12 | PX \
+        syntax: "key value condition=[NX | XX | IFEQ comparison-value]@2.6.12 [GET]@6.2.0 expiration=[EX seconds@2.6.12 | PX \
              milliseconds@2.6.12 | EXAT unix-time-seconds@6.2.0 | PXAT \
              unix-time-milliseconds@6.2.0 | KEEPTTL@6.0.0]",
         history: &[
@@ -160,6 +165,30 @@ pub const COMMANDS: &[Command] = &[
         summary: "Sets several keys to strings if none of them exists.",
         syntax: "data=<key value>...",
         handler: msetnx,
+        ..STRING
+    },
+    Command {
+        name: "msetex",
+        arity: -4,
+        flags: GROW.union(Flags::MOVABLEKEYS),
+        keys: MSETEX_KEYS,
+        since: "8.4.0",
+        complexity: "O(N), N keys",
+        summary: "Sets several keys to strings that expire together, with conditions on all of them.",
+        syntax: "numkeys data=<key value>... condition=[NX | XX] expiration=[EX seconds | PX \
+             milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        handler: msetex,
+        ..STRING
+    },
+    Command {
+        name: "delifeq",
+        arity: 3,
+        flags: Flags::WRITE.union(Flags::FAST),
+        keys: &[KeySpec::one(1, KeyFlags::RM.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        since: "9.0.0",
+        summary: "Deletes a key if it holds the given string.",
+        syntax: "key value",
+        handler: delifeq,
         ..STRING
     },
     Command {
@@ -307,10 +336,38 @@ enum Expiry {
     At(i64),
 }
 
+/// When SET sets.
+#[derive(Debug, Clone, Copy)]
+enum OnlyIf<'a> {
+    /// NX
+    Absent,
+    /// XX
+    Present,
+    /// IFEQ: the key holds this string.
+    Equals(&'a [u8]),
+}
+
+impl OnlyIf<'_> {
+    fn holds(self, ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
+        match self {
+            Self::Absent => Ok(!ctx.exists(key)),
+            Self::Present => Ok(ctx.exists(key)),
+            Self::Equals(wanted) => holds_string(ctx, key, wanted),
+        }
+    }
+}
+
+/// Whether a key holds this string.
+fn holds_string(ctx: &mut Ctx<'_>, key: &[u8], wanted: &[u8]) -> Result<bool, Error> {
+    let Some(entry) = ctx.peek(key) else { return Ok(false) };
+    let text = entry.str().ok_or(Error::WrongType)?;
+    Ok(text.bytes(&mut num::IntBuf::new()) == wanted)
+}
+
 /// The options of SET.
-struct SetOptions {
+struct SetOptions<'a> {
     expiry: Expiry,
-    only_if: Option<bool>,
+    only_if: Option<OnlyIf<'a>>,
     get: bool,
     /// Whether the expiry was given as a Unix time in milliseconds.
     pxat: bool,
@@ -334,17 +391,26 @@ fn is_expiry_option(word: &[u8]) -> bool {
     [&b"ex"[..], b"px", b"exat", b"pxat"].iter().any(|name| word.eq_ignore_ascii_case(name))
 }
 
-fn set_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<SetOptions, Error> {
+/// Parses the options of SET that begin at `from`; GET and IFEQ aren't taken unless `single`.
+fn set_options<'a>(
+    ctx: &Ctx<'_>,
+    args: Args<'a>,
+    from: usize,
+    single: bool,
+) -> Result<SetOptions<'a>, Error> {
     let mut options = SetOptions { expiry: Expiry::Unsaid, only_if: None, get: false, pxat: false };
     let mut number = None;
-    let mut i = 3;
+    let mut i = from;
     while let Some(word) = args.get(i) {
         let unsaid = options.expiry == Expiry::Unsaid && number.is_none();
         if args.is(i, "nx") && options.only_if.is_none() {
-            options.only_if = Some(false);
+            options.only_if = Some(OnlyIf::Absent);
         } else if args.is(i, "xx") && options.only_if.is_none() {
-            options.only_if = Some(true);
-        } else if args.is(i, "get") {
+            options.only_if = Some(OnlyIf::Present);
+        } else if single && args.is(i, "ifeq") && options.only_if.is_none() {
+            options.only_if = Some(OnlyIf::Equals(args.get(i + 1).ok_or(Error::Syntax)?));
+            i += 1;
+        } else if single && args.is(i, "get") {
             options.get = true;
         } else if args.is(i, "keepttl") && unsaid {
             options.expiry = Expiry::Keep;
@@ -370,11 +436,13 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         ctx.out.ok();
         return Ok(());
     }
-    let options = set_options(ctx, args)?;
+    let options = set_options(ctx, args, 3, true)?;
     if options.get {
         reply_get(ctx, key)?;
     }
-    if options.only_if.is_some_and(|exists| ctx.exists(key) != exists) {
+    if let Some(only_if) = options.only_if
+        && !only_if.holds(ctx, key)?
+    {
         if !options.get {
             ctx.out.null();
         }
@@ -384,6 +452,13 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     match options.expiry {
         Expiry::At(at) if !options.pxat => tell_set(ctx, key, value, at),
         Expiry::At(_) => {}
+        // Whoever executes it again needn't compare.
+        Expiry::Keep if matches!(options.only_if, Some(OnlyIf::Equals(_))) => {
+            ctx.propagate_as(&[b"SET", key, value, b"KEEPTTL"]);
+        }
+        _ if matches!(options.only_if, Some(OnlyIf::Equals(_))) => {
+            ctx.propagate_as(&[b"SET", key, value]);
+        }
         _ if options.get => {
             let words = args.iter().enumerate();
             let kept = words.filter(|&(i, _)| i < 3 || !args.is(i, "get"));
@@ -533,6 +608,44 @@ fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
     }
     ctx.out.int(i64::from(none));
+    Ok(())
+}
+
+fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let number = args.int(1).ok().and_then(|number| usize::try_from(number).ok());
+    let number = number.filter(|number| *number > 0).ok_or(Error::MsetexNumkeys)?;
+    let end = number.checked_mul(2).and_then(|words| words.checked_add(2));
+    let end = end.filter(|end| *end <= args.len()).ok_or_else(|| ctx.arity_error())?;
+    let options = set_options(ctx, args, end, false)?;
+    let pairs = || (2..end).step_by(2).map(|i| (args.at(i), args.at(i + 1)));
+    for (key, _) in pairs().filter(|_| options.only_if.is_some()) {
+        if let Some(only_if) = options.only_if
+            && !only_if.holds(ctx, key)?
+        {
+            ctx.out.int(0);
+            return Ok(());
+        }
+    }
+    for (key, value) in pairs() {
+        store(ctx, key, value, options.expiry);
+    }
+    if let (Expiry::At(at), false) = (options.expiry, options.pxat) {
+        let at = at.to_string();
+        let tail = [&b"PXAT"[..], at.as_bytes()];
+        let words: Vec<&[u8]> = args.range(0, end).iter().chain(tail).collect();
+        ctx.propagate_words(words.into_iter());
+    }
+    ctx.out.int(1);
+    Ok(())
+}
+
+fn delifeq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let key = args.at(1);
+    let deleted = holds_string(ctx, key, args.at(2))? && ctx.delete(key);
+    if deleted {
+        ctx.modified(NotifyFlags::GENERIC, "del", key);
+    }
+    ctx.out.int(i64::from(deleted));
     Ok(())
 }
 

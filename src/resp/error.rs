@@ -62,6 +62,7 @@ errors! {
     BitfieldType => "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
     BitfieldOverflow => "ERR Invalid OVERFLOW type specified",
     BitfieldReadOnly => "ERR BITFIELD_RO only supports the GET subcommand",
+    MsetexNumkeys => "ERR invalid numkeys value",
     FieldsMissing => "ERR Mandatory argument FIELDS is missing or not at the right position",
     FieldsNumber => "ERR The `numfields` parameter must match the number of arguments",
     NumFields => "ERR Parameter `numFields` should be greater than 0",

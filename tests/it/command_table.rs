@@ -38,6 +38,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("quit", "doc_flags", "deprecated: clients close the connection"),
     ("randomkey", "tips", "a proxy chooses among the shards' replies"),
     ("scan", "tips", "a proxy has to translate the cursor"),
+    ("set", "arguments", "IFEQ, of Valkey 8.1"),
     ("setex", "deprecated_since", "deprecated for SET"),
     ("setex", "doc_flags", "deprecated for SET"),
     ("setnx", "deprecated_since", "deprecated for SET"),

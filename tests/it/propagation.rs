@@ -145,6 +145,48 @@ fn relative_time_becomes_absolute() {
 }
 
 #[test]
+fn deadlines_of_fields_are_told_absolutely() {
+    let mut told = Told::with(config());
+    let at = START_MS + 10_000;
+    for (line, expected) in [
+        ("HEXPIRE h 10 FIELDS 2 a none", format!("HPEXPIREAT h {at} FIELDS 1 a")),
+        ("HPEXPIRE h 10000 NX FIELDS 2 a b", format!("HPEXPIREAT h {at} FIELDS 2 a b")),
+        ("HEXPIREAT h 5 FIELDS 2 a b", "HDEL h a b".into()),
+        ("HGETEX h EX 10 FIELDS 1 a", format!("HPEXPIREAT h {at} FIELDS 1 a")),
+        ("HGETEX h PXAT 5 FIELDS 2 a b", "HDEL h a b".into()),
+        ("HGETDEL h FIELDS 2 none a", "HDEL h a".into()),
+        ("HSETEX h PXAT 5 FIELDS 2 a 5 none 5", "HDEL h a".into()),
+        ("HSETEX h FIELDS 1 a 5", "HSETEX h FIELDS 1 a 5".into()),
+        ("MSETEX 2 k 1 l 2 EX 10", format!("MSETEX 2 k 1 l 2 PXAT {at}")),
+    ] {
+        told.check(&["HSET h a 1 b 2", line], &[&expected]);
+    }
+    for line in ["HEXPIRE h 10 XX FIELDS 1 a", "HPERSIST h FIELDS 1 a", "HGETEX h FIELDS 1 a"] {
+        told.check(&["HSET h a 1 b 2", line], &[]);
+    }
+    let (volatile, told_at) =
+        ("HPEXPIRE h 10000 FIELDS 1 a", format!("HPEXPIREAT h {at} FIELDS 1 a"));
+    told.check(&["HSET h a 1", volatile, "HPERSIST h FIELDS 1 a"], &["HPERSIST h FIELDS 1 a"]);
+    told.check(
+        &["HSET h a 1", volatile, "HINCRBYFLOAT h a 0.5"],
+        &["MULTI", "HSET h a 1.5", &told_at, "EXEC"],
+    );
+    told.check(
+        &["SET k v", "HSETEX h EX 10 FIELDS 1 a 5"],
+        &["MULTI", "HSET h a 5", &told_at, "EXEC"],
+    );
+    told.check(&["SET k v", "SET k w IFEQ v"], &["SET k w"]);
+    told.check(&["SET k v", "DELIFEQ k v"], &["DELIFEQ k v"]);
+    told.check(&["PFADD p a b", "PFCOUNT p"], &["PFCOUNT p"]);
+    // What is due is told before what noticed it.
+    told.call("HSET h a 1 b 2");
+    told.call("HPEXPIRE h 10 FIELDS 1 a");
+    told.aof();
+    told.harness.advance(11);
+    assert_eq!(told.aof(), ["HDEL h a"]);
+}
+
+#[test]
 fn chance_is_told_by_its_outcome() {
     let mut told = Told::with(config());
     told.check(&["SADD s a", "SPOP s"], &["SREM s a"]);

@@ -82,4 +82,5 @@ transcripts!(
     hyperloglog,
     geo,
     field_expiry,
+    conditions,
 );

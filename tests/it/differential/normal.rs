@@ -14,6 +14,7 @@ const CLOCKS_MS: i64 = 10_000;
 /// reason names it).
 const CHANGED_ERRORS: &[(&str, &str, &str)] = &[
     ("timeout is negative", "timeout is out of range", "7.0 lets large timeouts overflow"),
+    ("ID or '$' must be specified.", " must be specified.", "7.2 names the command"),
     ("for 'zrank' command", "syntax error", "WITHSCORE"),
     ("for 'zrevrank' command", "syntax error", "WITHSCORE"),
 ];
