@@ -234,6 +234,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     let id = ctx.client;
     ctx.srv.discard(id);
     ctx.srv.unsubscribe_all(id);
+    ctx.srv.disable_tracking(id);
     ctx.srv.monitors.retain(|monitor| *monitor != id);
     let authenticated = ctx.srv.config.requirepass.is_empty();
     let client = ctx.client();

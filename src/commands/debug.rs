@@ -40,10 +40,12 @@ const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
     ("htstats-key", 1, 1, htstats_key),
     ("log", 1, 1, log),
     ("object", 1, 1, object),
+    ("pause-cron", 1, 1, pause_cron),
     ("populate", 1, 3, populate),
     ("protocol", 1, 1, protocol),
     ("quicklist-packed-threshold", 1, 1, packed_threshold),
     ("reload", 0, usize::MAX, reload),
+    ("replybuffer", 2, 2, replybuffer),
     ("set-active-expire", 1, 1, set_active_expire),
     ("set-disable-deny-scripts", 1, 1, set_disable_deny_scripts),
     ("set-skip-checksum-validation", 1, 1, set_skip_checksums),
@@ -88,6 +90,22 @@ fn flag(args: Args<'_>) -> bool {
 /// The entry of a key, also if it is due: DEBUG shows what is there.
 fn found<'a>(ctx: &'a Ctx<'_>, key: &[u8]) -> Result<&'a Entry, Error> {
     ctx.db().get(key).ok_or(Error::NoSuchKey)
+}
+
+fn pause_cron(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    ctx.srv.cron_paused = flag(args);
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Output buffers have no peak to forget after a time: a large one is given back when it is empty.
+fn replybuffer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if !args.is(2, "resizing") {
+        return Err(Error::Syntax);
+    }
+    ctx.srv.keep_output_buffers = num::parse_i64(&args[3]) == Some(0);
+    ctx.out.ok();
+    Ok(())
 }
 
 fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
@@ -358,6 +376,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    Write <message> to the server log.",
             "OBJECT <key>",
             "    Show low level info about `key` and associated value.",
+            "PAUSE-CRON <0|1>",
+            "    1 stops the work by the clock, save for deadlines.",
             "POPULATE <count> [<prefix>] [<size>]",
             "    Create <count> string keys named key:<num>, or <prefix>:<num>.",
             "PROTOCOL <type>",
@@ -369,6 +389,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    * MERGE: keys that are there already are overwritten, not an error.",
             "    * NOFLUSH: the current data stay; without MERGE, a key that is loaded must be new.",
             "    * NOSAVE: the file is loaded as it is.",
+            "REPLYBUFFER RESIZING <0|1>",
+            "    0 keeps large output buffers when they are empty.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    0 leaves keys that are due until they are accessed.",
             "SET-DISABLE-DENY-SCRIPTS <0|1>",

@@ -400,7 +400,7 @@ fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         ctx.srv.put(db, entry);
         ctx.signal_gone(key);
         ctx.touched(key);
-        ctx.srv.touch_watched(db, key);
+        ctx.srv.key_changed(db, key, Some(ctx.client));
         ctx.notify(NotifyFlags::GENERIC, "move_from", key);
         ctx.srv.notify(NotifyFlags::GENERIC, "move_to", db, key);
         ctx.srv.dirty += 1;

@@ -25,6 +25,7 @@ pub mod lcs;
 pub mod list;
 pub mod memory;
 pub mod migrate;
+pub mod module;
 pub mod mpop;
 pub mod pubsub;
 pub mod scan;
@@ -70,6 +71,7 @@ pub const FAMILIES: &[&[Command]] = &[
     list::COMMANDS,
     memory::COMMANDS,
     migrate::COMMANDS,
+    module::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
     set::COMMANDS,

@@ -81,12 +81,16 @@ fn slowlog(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let count = match args.len() {
         2 => 10,
-        3 => match args.int(2)? {
-            -1 => usize::MAX,
-            count => usize::try_from(count)
+        3 => match args.int(2) {
+            Ok(-1) => usize::MAX,
+            count => usize::try_from(count.unwrap_or(i64::MIN))
                 .map_err(|_| Error::other("ERR count should be greater than or equal to -1"))?,
         },
-        _ => return Err(Error::Syntax),
+        _ => {
+            return Err(Error::other(
+                "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.",
+            ));
+        }
     };
     let entries = ctx.srv.slowlog.iter().take(count);
     ctx.out.array(entries.len());

@@ -91,6 +91,7 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     }
     let flags = ctx.client().flags;
     let queued = std::mem::take(&mut ctx.client().queued);
+    ctx.client().queued_bytes = 0;
     // Watches end before the commands run: their own changes are nobody's conflict.
     ctx.srv.discard(id);
     if flags.contains(ClientFlags::DIRTY_EXEC) {

@@ -34,6 +34,7 @@ fn serve(conn: &Conn, io: &mut Io, server: &mut Server) {
         }
     }
     io.input.execute_busy(server, conn.id);
+    server.account_client(conn.id);
     let Some(client) = server.clients.get_mut(conn.id) else { return };
     let socket = io.stream.raw();
     while client.sent < client.out.len() {

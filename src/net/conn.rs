@@ -191,7 +191,7 @@ impl Conn {
             }
         }
         client.sent = 0;
-        if client.out.capacity() > OUT_KEEP {
+        if client.out.capacity() > OUT_KEEP && !server.keep_output_buffers {
             *client.out.buf_mut() = Vec::new();
         } else {
             client.out.truncate(0);
@@ -222,10 +222,11 @@ impl Conn {
             let used = self.execute(net, &mut server, parser, read.filled());
             let rest = &read.filled()[used..];
             if !rest.is_empty() {
-                buf.reserve_exact(parser.wanted().unwrap_or(0).min(MAX_RESERVE).max(rest.len()));
+                make_room(buf, rest.len(), parser);
                 buf.extend_from_slice(rest);
             }
         } else {
+            make_room(buf, read.filled().len(), parser);
             buf.extend_from_slice(read.filled());
             let used = self.execute(net, &mut server, parser, buf);
             if used == buf.len() {
@@ -234,6 +235,10 @@ impl Conn {
                 buf.drain(..used);
             }
         }
+        if let Some(client) = server.clients.get_mut(self.id) {
+            client.query_buf.1 = buf.capacity() - buf.len();
+        }
+        server.account_client(self.id);
         let over = buf.len() as u64 > server.config.client_query_buffer_limit;
         if over {
             self.log_over_limit(&mut server, buf);
@@ -266,11 +271,22 @@ impl Conn {
     }
 }
 
-/// The most that is reserved for an argument before its bytes arrive.
+/// The most that is reserved for an argument before its bytes arrive, if it needs more than twice
+/// what is there.
 const MAX_RESERVE: usize = 1 << 20;
 
 /// What takes each command: says whether it did.
 type Process = fn(&mut Server, ClientRef, Result<CommandId, NotFound>, Args<'_>) -> bool;
+
+/// Makes room for bytes that have arrived, and for more of a large argument, but never beyond it.
+fn make_room(buf: &mut Vec<u8>, arrived: usize, parser: &RequestParser) {
+    let needed = buf.len() + arrived;
+    if needed > buf.capacity() {
+        let wanted = parser.wanted().unwrap_or(0);
+        let ahead = wanted.min(MAX_RESERVE.max(2 * buf.capacity()));
+        buf.reserve_exact(ahead.max(needed) - buf.len());
+    }
+}
 
 /// Executes the whole commands at the start of `data`, as long as the client may go on; returns
 /// the bytes that they took.
@@ -307,7 +323,10 @@ fn execute(
             Err(Halt::Waits) => {}
         }
         if let Some(client) = server.clients.get_mut(id) {
-            client.query_buf.0 = data.len() - used;
+            // What of the next command has been read already counts as its arguments.
+            let parsed = parser.parsed();
+            client.query_buf.0 = (data.len() - used).saturating_sub(parsed);
+            client.argv_bytes = parsed;
         }
         return used;
     }

@@ -137,7 +137,12 @@ impl ArgBuf {
 
 impl From<Args<'_>> for ArgBuf {
     fn from(args: Args<'_>) -> Self {
-        args.iter().collect()
+        let mut owned = Self {
+            buf: Vec::with_capacity(args.byte_len()),
+            spans: Vec::with_capacity(args.len()),
+        };
+        args.iter().for_each(|arg| owned.push(arg));
+        owned
     }
 }
 

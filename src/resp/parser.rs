@@ -153,6 +153,11 @@ impl RequestParser {
         self.bulk_len.filter(|_| self.missing > 0).map(|len| self.pos + len + 2)
     }
 
+    /// Bytes of the command that is being received that have been read already.
+    pub fn parsed(&self) -> usize {
+        if self.missing > 0 { self.pos } else { 0 }
+    }
+
     /// Arguments of the command that is being received, so far.
     pub fn pending_args(&self) -> usize {
         if self.missing > 0 { self.spans.len() } else { 0 }

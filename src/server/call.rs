@@ -40,7 +40,12 @@ impl Server {
         args: Args<'_>,
     ) -> bool {
         let now_ms = self.now_ms;
+        self.limit_tracked_keys();
+        self.evict_clients();
         let Some(client) = self.clients.get_mut(id) else { return true };
+        if client.flags.contains(ClientFlags::CLOSE_ASAP) {
+            return true;
+        }
         client.active_ms = now_ms;
         let command = match found {
             Ok(command) => command,
@@ -76,7 +81,9 @@ impl Server {
         }
         let Some(client) = self.clients.get_mut(id) else { return true };
         if client.in_multi() && !row.runs_in_multi() {
-            client.queued.push(Queued { command, args: ArgBuf::from(args) });
+            let queued = Queued { command, args: ArgBuf::from(args) };
+            client.queued_bytes += queued.args.heap_bytes() + size_of::<Queued>();
+            client.queued.push(queued);
             client.out.raw(b"+QUEUED\r\n");
             return true;
         }
@@ -85,6 +92,7 @@ impl Server {
             return false;
         }
         self.execute(id, command, db, args, Caller::Client);
+        self.end_caching(id, Some(command));
         if self.depth == 0 {
             self.serve_ready_keys();
         }
@@ -160,6 +168,7 @@ impl Server {
         if let Some(stats) = stats {
             stats.rejected += 1;
         }
+        self.end_caching(id, command);
         self.check_output_limit(id);
     }
 
@@ -206,6 +215,7 @@ impl Server {
             out.raw(&late);
         }
         client.out = out;
+        self.account_client(id);
         self.check_output_limit(id);
         blocks
     }
@@ -248,6 +258,7 @@ impl Server {
         let result = (row.handler)(&mut ctx, args);
         let Ctx { mut out, blocks, db, told, failed, .. } = ctx;
         self.depth -= 1;
+        self.track_reads(id, row, &args);
         if !told && self.dirty != dirty && flags.contains(Flags::WRITE) {
             self.propagation.add_command(ran_in, args.iter());
         }

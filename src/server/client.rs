@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::resp::{ArgBuf, Reply};
 use crate::server::blocked::Blocked;
 use crate::server::command::CommandId;
+use crate::server::tracking::ClientTracking;
 
 /// A client: its identifier, which is never used again, and its place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,6 +91,8 @@ pub struct Subscriptions {
     pub patterns: HashSet<Box<[u8]>>,
     /// Shard channels.
     pub shard: HashSet<Box<[u8]>>,
+    /// Bytes that all of them hold, with their places in the registers.
+    pub bytes: usize,
 }
 
 impl Subscriptions {
@@ -135,10 +138,16 @@ pub struct Client {
     pub sent: usize,
     /// The commands between MULTI and EXEC.
     pub queued: Vec<Queued>,
+    /// Bytes that they hold.
+    pub queued_bytes: usize,
     /// Watched keys.
     pub watching: Vec<Watched>,
+    /// Bytes that they hold, with their places in the register.
+    pub watch_bytes: usize,
     /// Subscriptions.
     pub subs: Subscriptions,
+    /// How it tracks what it reads.
+    pub tracking: Option<Box<ClientTracking>>,
     /// What it waits for.
     pub blocked: Option<Box<Blocked>>,
     /// The last command it called.
@@ -153,17 +162,14 @@ pub struct Client {
     pub query_buf: (usize, usize),
     /// Bytes of the arguments of the command being executed or received.
     pub argv_bytes: usize,
+    /// What it took when `maxmemory-clients` was last looked after, in bytes.
+    pub accounted: usize,
 }
 
 impl Client {
     /// Bytes of output that wait to be sent.
     pub fn pending_out(&self) -> usize {
         (self.out.len() + self.late.len()).saturating_sub(self.sent)
-    }
-
-    /// Bytes that its queued commands hold.
-    pub fn multi_bytes(&self) -> usize {
-        self.queued.iter().map(|queued| queued.args.heap_bytes() + size_of::<Queued>()).sum()
     }
 
     /// Bytes that the client costs, all told.
@@ -174,7 +180,10 @@ impl Client {
             + self.query_buf.0
             + self.query_buf.1
             + self.argv_bytes
-            + self.multi_bytes()
+            + self.queued_bytes
+            + self.watch_bytes
+            + self.subs.bytes
+            + self.tracking.as_ref().map_or(0, |tracking| tracking.heap_bytes())
     }
 
     /// Whether it is between MULTI and EXEC.
@@ -249,8 +258,11 @@ impl Clients {
             late: Vec::new(),
             sent: 0,
             queued: Vec::new(),
+            queued_bytes: 0,
             watching: Vec::new(),
+            watch_bytes: 0,
             subs: Subscriptions::default(),
+            tracking: None,
             blocked: None,
             last_command: None,
             created_ms: now_ms,
@@ -258,6 +270,7 @@ impl Clients {
             soft_limit_since_ms: None,
             query_buf: (0, 0),
             argv_bytes: 0,
+            accounted: 0,
         };
         self.slots[slot as usize] = Some(Box::new(client));
         self.by_id.insert(id.id, slot);
@@ -299,6 +312,11 @@ impl Clients {
     /// All clients, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
         self.slots.iter().filter_map(|slot| slot.as_deref())
+    }
+
+    /// All clients, in no order, to change them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.slots.iter_mut().filter_map(|slot| slot.as_deref_mut())
     }
 
     /// Number of clients.

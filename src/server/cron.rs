@@ -35,7 +35,9 @@ impl Server {
         if self.depth == 0 {
             self.serve_ready_keys();
         }
-        if self.now_ms >= self.cron.next_ms || self.cron.next_ms > self.now_ms + 10_000 {
+        if self.cron_paused {
+            self.cron.next_ms = self.now_ms + 100;
+        } else if self.now_ms >= self.cron.next_ms || self.cron.next_ms > self.now_ms + 10_000 {
             self.cron.next_ms = self.now_ms + i64::from(1000 / self.config.hz.clamp(1, 500));
             self.housekeeping();
         }
@@ -59,6 +61,7 @@ impl Server {
 
     fn housekeeping(&mut self) {
         self.tick_rdb();
+        self.limit_tracked_keys();
         if self.now_ms - self.cron.sampled_ms >= 100 {
             self.cron.sampled_ms = self.now_ms;
             let values = [self.counters.commands, self.counters.net_in, self.counters.net_out];

@@ -284,7 +284,7 @@ impl Ctx<'_> {
         self.db_mut().set_deadline(key, deadline)
     }
 
-    /// Announces a change of a key: to WATCH, to subscribers of its event, to the dirty count.
+    /// Announces a change of a key: to WATCH and tracking, to subscribers of its event, to the dirty count.
     #[inline]
     pub fn modified(&mut self, class: NotifyFlags, event: &str, key: &[u8]) {
         self.modified_by(1, class, event, key);
@@ -298,10 +298,10 @@ impl Ctx<'_> {
         self.srv.notify(class, event, self.db, key);
     }
 
-    /// Marks a key as changed for those who WATCH it, and no more.
+    /// Marks a key as changed for those who WATCH it or may hold it, and no more.
     #[inline]
     pub fn touched(&mut self, key: &[u8]) {
-        self.srv.touch_watched(self.db, key);
+        self.srv.key_changed(self.db, key, Some(self.client));
     }
 
     /// Publishes a keyspace event.

@@ -64,10 +64,20 @@ impl Server {
     pub fn expire(&mut self, db: usize, key: &[u8]) {
         if self.delete(db, key) {
             self.counters.expired += 1;
-            self.touch_watched(db, key);
+            self.key_changed(db, key, None);
             self.notify(NotifyFlags::EXPIRED, "expired", db, key);
             let word: &[u8] = if self.config.lazyfree_lazy_expire { b"UNLINK" } else { b"DEL" };
             self.propagate_alone(db, &[word, key]);
+        }
+    }
+
+    /// Announces a change of a key to those who watch it, and to those who may hold its value. `by`
+    /// is who changed it; `None` if it expired or was evicted.
+    #[inline]
+    pub fn key_changed(&mut self, db: usize, key: &[u8], by: Option<ClientRef>) {
+        self.touch_watched(db, key);
+        if !self.tracking.is_idle() {
+            self.invalidate(key, by);
         }
     }
 
@@ -158,6 +168,7 @@ impl Server {
             self.signal_gone_keys(db);
             old.push(std::mem::take(&mut self.dbs[db]));
         }
+        self.invalidate_all();
         let keys = old.iter().map(|db: &Db| db.len() as u64).sum();
         match wait {
             true => drop(old),

@@ -7,6 +7,7 @@
 pub mod blocked;
 pub mod call;
 pub mod client;
+pub mod client_memory;
 pub mod command;
 pub mod cron;
 pub mod ctx;
@@ -27,6 +28,7 @@ pub mod rdb;
 pub mod redact;
 pub mod scripting;
 pub mod shutdown;
+pub mod tracking;
 pub mod watch;
 
 use std::sync::Arc;
@@ -45,6 +47,7 @@ use crate::value;
 
 use blocked::BlockedClients;
 use client::{ClientFlags, ClientRef, Clients};
+use client_memory::ClientMemory;
 use command::Table;
 use eviction::{AccessClock, Eviction};
 use lazyfree::LazyFree;
@@ -53,6 +56,7 @@ use pause::Pause;
 use propagate::Propagation;
 use pubsub::PubSub;
 use scripting::Scripting;
+use tracking::Tracking;
 use watch::WatchedKeys;
 
 /// The version of Redis that this server is compatible with.
@@ -132,6 +136,14 @@ pub struct Server {
     pub scripting: Scripting,
     /// Libraries of functions.
     pub functions: Functions,
+    /// What all clients take together.
+    client_memory: ClientMemory,
+    /// Whether the work by the clock rests, save for deadlines (`DEBUG PAUSE-CRON`).
+    pub cron_paused: bool,
+    /// Whether large output buffers are kept when they are empty (`DEBUG REPLYBUFFER RESIZING`).
+    pub keep_output_buffers: bool,
+    /// Keys that clients hold in caches of their own.
+    pub tracking: Tracking,
     /// Whether scripts may call what is denied to them (`DEBUG SET-DISABLE-DENY-SCRIPTS`).
     pub allow_deny_scripts: bool,
     /// What the network layer offers.
@@ -211,6 +223,10 @@ impl Server {
             pause: None,
             paused: Vec::new(),
             scripting: Scripting::new(config.lua_enable_deprecated_api),
+            client_memory: ClientMemory::new(&config),
+            cron_paused: false,
+            keep_output_buffers: false,
+            tracking: Tracking::default(),
             functions: Functions::new(config.lua_enable_deprecated_api),
             allow_deny_scripts: false,
             network,
@@ -250,6 +266,7 @@ impl Server {
         self.limits = limits_of(&config);
         self.eviction = Eviction::new(&config);
         self.config = config;
+        self.limit_client_memory();
     }
 
     /// Lets every client in: there is no password any more.
@@ -290,6 +307,8 @@ impl Server {
 
     /// A client that the network layer must look at, if there is one.
     pub fn next_woken(&mut self) -> Option<ClientRef> {
+        self.broadcast_changes();
+        self.evict_clients();
         let id = self.woken.pop()?;
         if let Some(client) = self.clients.get_mut(id) {
             client.flags.remove(ClientFlags::AWAITS_FLUSH);
@@ -302,6 +321,7 @@ impl Server {
         if let Some(client) = self.clients.get_mut(id) {
             client.flags.insert(ClientFlags::CLOSE_ASAP);
         }
+        self.account_client(id);
         self.wake(id);
     }
 
@@ -310,8 +330,11 @@ impl Server {
         self.unblock_client(id);
         self.unsubscribe_all(id);
         self.unwatch_all(id);
+        self.disable_tracking(id);
         self.monitors.retain(|monitor| *monitor != id);
-        self.clients.remove(id);
+        if let Some(client) = self.clients.remove(id) {
+            self.discount_client(client.accounted);
+        }
     }
 
     /// Whether a command is being executed for this client or for anybody.

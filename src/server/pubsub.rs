@@ -112,6 +112,11 @@ impl<'a> Message<'a> {
     }
 }
 
+/// What a subscription takes: its name with the client and in the register.
+fn subscription_bytes(name: &[u8]) -> usize {
+    2 * (name.len() + size_of::<Box<[u8]>>()) + size_of::<Vec<ClientRef>>() + size_of::<ClientRef>()
+}
+
 impl Server {
     /// Subscribes a client; says whether it wasn't yet.
     pub fn subscribe(&mut self, id: ClientRef, kind: Kind, name: &[u8]) -> bool {
@@ -123,6 +128,7 @@ impl Server {
         };
         let new = subs.insert(name.into());
         if new {
+            client.subs.bytes += subscription_bytes(name);
             self.pubsub.add(kind, name, id);
         }
         new
@@ -138,6 +144,7 @@ impl Server {
         };
         let had = subs.remove(name);
         if had {
+            client.subs.bytes -= subscription_bytes(name);
             self.pubsub.remove(kind, name, id);
         }
         had
@@ -189,7 +196,8 @@ impl Server {
         clients.len()
     }
 
-    fn proto_of(&self, id: ClientRef) -> Option<Proto> {
+    /// The protocol that a client gets now.
+    pub(in crate::server) fn proto_of(&self, id: ClientRef) -> Option<Proto> {
         match self.executing {
             // The running client's output is with its command's context.
             Some((running, proto)) if running == id => Some(proto),
@@ -208,6 +216,7 @@ impl Server {
         } else {
             client.out.raw(bytes);
         }
+        self.account_client(id);
         self.check_output_limit(id);
         self.wake(id);
     }

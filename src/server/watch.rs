@@ -5,6 +5,12 @@ use hashbrown::HashMap;
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef, Watched};
 
+/// What watching a key takes besides two copies of the key: its place with the client and in the
+/// register.
+const WATCH_BYTES: usize = size_of::<Watched>()
+    + size_of::<((usize, Box<[u8]>), Vec<ClientRef>)>()
+    + size_of::<ClientRef>();
+
 /// The register of watched keys.
 #[derive(Debug, Default)]
 pub struct WatchedKeys {
@@ -32,6 +38,7 @@ impl Server {
             return;
         }
         client.watching.push(Watched { db, key: key.into(), expired });
+        client.watch_bytes += 2 * key.len() + WATCH_BYTES;
         self.watched.by_key.entry((db, key.into())).or_default().push(id);
     }
 
@@ -39,6 +46,7 @@ impl Server {
     pub fn unwatch_all(&mut self, id: ClientRef) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.flags.remove(ClientFlags::DIRTY_CAS);
+        client.watch_bytes = 0;
         for watched in std::mem::take(&mut client.watching) {
             let key = (watched.db, watched.key);
             let Some(clients) = self.watched.by_key.get_mut(&key) else { continue };
@@ -53,6 +61,7 @@ impl Server {
     pub fn discard(&mut self, id: ClientRef) {
         if let Some(client) = self.clients.get_mut(id) {
             client.queued = Vec::new();
+            client.queued_bytes = 0;
             client.flags.remove(ClientFlags::MULTI | ClientFlags::DIRTY_EXEC);
         }
         self.unwatch_all(id);
@@ -67,7 +76,7 @@ impl Server {
 
     /// Fails the transactions of those who watch a key: it changes.
     #[inline]
-    pub fn touch_watched(&mut self, db: usize, key: &[u8]) {
+    pub(in crate::server) fn touch_watched(&mut self, db: usize, key: &[u8]) {
         if !self.watched.is_empty() {
             self.touch_watchers(db, key);
         }

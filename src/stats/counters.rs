@@ -59,6 +59,8 @@ pub struct Counters {
     pub query_buffer_closes: u64,
     /// Clients closed for an output buffer over the limit.
     pub output_buffer_closes: u64,
+    /// Clients closed for `maxmemory-clients`.
+    pub evicted_clients: u64,
     /// AUTH failures and the like.
     pub access_denied_auth: u64,
     /// The highest memory use seen, in bytes.

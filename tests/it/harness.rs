@@ -82,7 +82,13 @@ impl Harness {
                 }
             }
         }
+        self.wake_all();
         self.receive(client)
+    }
+
+    /// Does what the network layer does at the end of a round.
+    fn wake_all(&mut self) {
+        while self.server.next_woken().is_some() {}
     }
 
     /// Calls one command.
@@ -106,5 +112,6 @@ impl Harness {
     pub fn advance(&mut self, ms: i64) {
         self.clock.advance(ms);
         self.server.tick();
+        self.wake_all();
     }
 }

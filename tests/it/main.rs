@@ -1,6 +1,7 @@
 //! The one integration test binary: the server in process, with a clock that tests turn.
 
 mod bad_input;
+mod client_memory;
 mod command_table;
 mod differential;
 mod digest;

@@ -69,6 +69,7 @@ transcripts!(
     pubsub,
     scripts,
     functions,
+    tracking,
     sort,
     hashes,
     lists,

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::resp::{Args, Error};
+use crate::resp::{Args, Error, Reply};
 use crate::server::Server;
 use crate::server::client::{Client, ClientFlags};
 use crate::server::ctx::Ctx;
+use crate::server::tracking::Mode;
 use crate::util::num;
 
 /// The classes that `TYPE` chooses among.
@@ -42,7 +43,7 @@ impl ClientType {
 pub(super) fn info(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     let mut text = String::new();
     if let Some(client) = ctx.srv.clients.get(ctx.client) {
-        describe(ctx.srv, client, ctx.out.resp3(), &mut text);
+        describe(ctx.srv, client, Some(&ctx.out), &mut text);
     }
     ctx.out.verbatim(b"txt", text.as_bytes());
     Ok(())
@@ -64,8 +65,8 @@ pub(super) fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         let fits = wanted_type.is_none_or(|kind| kind.has(client))
             && wanted_ids.as_ref().is_none_or(|ids| ids.contains(&client.id.id));
         if fits && !client.flags.contains(ClientFlags::CLOSE_ASAP) {
-            let resp3 = client.id == ctx.client && ctx.out.resp3();
-            describe(ctx.srv, client, resp3, &mut text);
+            let own = (client.id == ctx.client).then_some(&ctx.out);
+            describe(ctx.srv, client, own, &mut text);
         }
     }
     ctx.out.verbatim(b"txt", text.as_bytes());
@@ -83,6 +84,10 @@ fn flags(client: &Client) -> String {
     flag(!client.subs.is_empty(), 'P');
     flag(client.in_multi(), 'x');
     flag(client.is_blocked(), 'b');
+    let mode = client.tracking.as_deref().map(|tracking| tracking.mode);
+    flag(mode.is_some(), 't');
+    flag(mode.is_some_and(|mode| mode.contains(Mode::BROKEN_REDIRECT)), 'R');
+    flag(mode.is_some_and(|mode| mode.contains(Mode::BCAST)), 'B');
     flag(client.flags.contains(ClientFlags::DIRTY_CAS), 'd');
     flag(client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY), 'c');
     flag(client.flags.contains(ClientFlags::CLOSE_ASAP), 'A');
@@ -95,8 +100,9 @@ fn flags(client: &Client) -> String {
     text
 }
 
-/// Appends one line about a client. `resp3` speaks for a client whose reply buffer is in use.
-fn describe(srv: &Server, client: &Client, resp3: bool, text: &mut String) {
+/// Appends one line about a client. `own` is the reply buffer of the client that asks: it isn't with
+/// the client while its command runs.
+fn describe(srv: &Server, client: &Client, own: Option<&Reply>, text: &mut String) {
     let age = (srv.now_ms - client.created_ms).max(0) / 1000;
     let idle = (srv.now_ms - client.active_ms).max(0) / 1000;
     let multi = if client.in_multi() { client.queued.len() as i64 } else { -1 };
@@ -108,12 +114,14 @@ fn describe(srv: &Server, client: &Client, resp3: bool, text: &mut String) {
     // A reply that waits is one block here, which Redis would keep in a list of blocks.
     let (obl, oll) =
         if pending > OUT_BLOCK { (0, pending.div_ceil(OUT_BLOCK)) } else { (pending, 0) };
-    let resp = if resp3 || client.out.resp3() { 3 } else { 2 };
+    let redir = super::tracking::redirection(client);
+    let out = own.unwrap_or(&client.out);
+    let resp = if out.resp3() { 3 } else { 2 };
     let _ = writeln!(
         text,
         "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} \
          ssub={} multi={multi} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} \
-         obl={obl} oll={oll} omem={} tot-mem={} events={} cmd={command} user=default redir=-1 \
+         obl={obl} oll={oll} omem={} tot-mem={} events={} cmd={command} user=default redir={redir} \
          resp={resp} lib-name={} lib-ver={}",
         client.id.id,
         client.addr,
@@ -128,11 +136,11 @@ fn describe(srv: &Server, client: &Client, resp3: bool, text: &mut String) {
         client.query_buf.0,
         client.query_buf.1,
         client.argv_bytes,
-        client.multi_bytes(),
-        client.out.capacity(),
+        client.queued_bytes,
+        out.capacity(),
         client.out.len(),
         if oll > 0 { pending } else { 0 },
-        client.memory(),
+        client.memory() + own.map_or(0, Reply::capacity),
         if pending > 0 { "rw" } else { "r" },
         String::from_utf8_lossy(&client.lib_name),
         String::from_utf8_lossy(&client.lib_ver),

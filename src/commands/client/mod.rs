@@ -2,6 +2,7 @@
 
 mod kill;
 mod list;
+mod tracking;
 
 use crate::commands::connection::is_client_name;
 use crate::commands::reply_help;
@@ -181,7 +182,16 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 2,
         since: "6.0.0",
         summary: "Returns the connection that tracking messages go to.",
-        handler: getredir,
+        handler: tracking::getredir,
+        ..CLIENT
+    },
+    Command {
+        name: "caching",
+        arity: 3,
+        since: "6.0.0",
+        summary: "Has the next command's keys tracked, or not.",
+        syntax: "mode=<YES | NO>",
+        handler: tracking::caching,
         ..CLIENT
     },
     Command {
@@ -189,17 +199,17 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 2,
         since: "6.2.0",
         summary: "Describes the connection's tracking.",
-        handler: trackinginfo,
+        handler: tracking::trackinginfo,
         ..CLIENT
     },
     Command {
         name: "tracking",
         arity: -3,
         since: "6.0.0",
-        summary: "Turns tracking of keys off; on is not available yet.",
+        summary: "Has the keys tracked that the connection reads, or not.",
         syntax: "status=<ON | OFF> [REDIRECT client-id] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] \
              [NOLOOP]",
-        handler: tracking,
+        handler: tracking::tracking,
         ..CLIENT
     },
     Command {
@@ -278,7 +288,11 @@ fn reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let fails = match args.get(3) {
         None => false,
-        Some(_) if args.len() > 4 => return Err(Error::Syntax),
+        Some(_) if args.len() > 4 => {
+            return Err(Error::other(
+                "ERR unknown subcommand or wrong number of arguments for 'unblock'. Try CLIENT HELP.",
+            ));
+        }
         Some(word) if word.eq_ignore_ascii_case(b"timeout") => false,
         Some(word) if word.eq_ignore_ascii_case(b"error") => true,
         Some(_) => return Err(Error::UnblockReason),
@@ -339,40 +353,13 @@ fn no_touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     set_flag(ctx, args, ClientFlags::NO_TOUCH)
 }
 
-fn getredir(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    ctx.out.int(-1);
-    Ok(())
-}
-
-fn trackinginfo(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    let out = &mut ctx.out;
-    out.map(3);
-    out.bulk(b"flags");
-    out.set(1);
-    out.bulk(b"off");
-    out.bulk(b"redirect");
-    out.int(-1);
-    out.bulk(b"prefixes");
-    out.array(0);
-    Ok(())
-}
-
-fn tracking(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    if args.is(2, "off") && args.len() == 3 {
-        ctx.out.ok();
-        return Ok(());
-    }
-    match args.is(2, "on") {
-        true => Err(Error::other("ERR CLIENT TRACKING is not available in this server yet")),
-        false => Err(Error::Syntax),
-    }
-}
-
 fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     reply_help(
         ctx,
         "CLIENT",
         &[
+            "CACHING (YES|NO)",
+            "    Have the next command's keys tracked in mode OPTIN, or not in mode OPTOUT.",
             "GETREDIR",
             "    Return the connection that tracking messages go to.",
             "GETNAME",
@@ -384,7 +371,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "KILL <ip:port>",
             "    Close the connection of this address.",
             "KILL <option> <value> [<option> <value> ...]",
-            "    Close the connections that fit all options: ADDR, LADDR, TYPE, USER, SKIPME, ID.",
+            "    Close the connections that fit all options: ADDR, LADDR, TYPE,",
+            "    USER, SKIPME, ID, MAXAGE.",
             "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <id> ...]",
             "    Describe connections.",
             "NO-EVICT (ON|OFF)",
@@ -399,8 +387,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    Tell the client library's name or version.",
             "SETNAME <name>",
             "    Name the connection.",
-            "TRACKING OFF",
-            "    Turn tracking off.",
+            "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]",
+            "    Have the keys tracked that the connection reads, or not.",
             "TRACKINGINFO",
             "    Describe the connection's tracking.",
             "UNBLOCK <id> [TIMEOUT|ERROR]",

@@ -319,7 +319,6 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "maxmemory-clients",
-        support: Support::Idle("client eviction"),
         kind: special::MAXMEMORY_CLIENTS,
         doc: "Most memory for all clients together, in bytes or in percent of maxmemory; \
               beyond it the largest clients are closed. 0 is no limit.",
@@ -327,7 +326,6 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "tracking-table-max-keys",
-        support: Support::Idle("tracking"),
         kind: int!(tracking_table_max_keys, 0, i64::MAX),
         doc: "Keys that are remembered for client-side caching; 0 is no limit.",
         ..CLIENTS

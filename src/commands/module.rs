@@ -1,0 +1,96 @@
+//! MODULE: there are no modules, and none can be loaded.
+
+use crate::commands::reply_help;
+use crate::resp::{Args, Error};
+use crate::server::client::ClientFlags;
+use crate::server::command::Command;
+use crate::server::ctx::Ctx;
+use crate::spec::{Flags, Group};
+
+const MODULE: Command = Command {
+    arity: 2,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT),
+    group: Group::Server,
+    since: "4.0.0",
+    ..Command::DEFAULT
+};
+const LOADING: Command =
+    Command { flags: MODULE.flags.union(Flags::NO_ASYNC_LOADING), handler: refuse, ..MODULE };
+
+/// The rows of this family.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "module",
+    arity: -2,
+    flags: Flags::empty(),
+    summary: "Tells of modules, of which there are none.",
+    subcommands: SUBCOMMANDS,
+    handler: module,
+    ..MODULE
+}];
+
+const SUBCOMMANDS: &[Command] = &[
+    Command {
+        name: "list",
+        complexity: "O(1)",
+        summary: "Lists the modules, of which there are none.",
+        tips: &["nondeterministic_output_order"],
+        handler: list,
+        ..MODULE
+    },
+    Command {
+        name: "load",
+        arity: -3,
+        summary: "Is refused: modules can't be loaded.",
+        syntax: "path [arg...]",
+        ..LOADING
+    },
+    Command {
+        name: "loadex",
+        arity: -3,
+        since: "7.0.0",
+        summary: "Is refused: modules can't be loaded.",
+        syntax: "path configs=[CONFIG name value]... [ARGS args=arg...]",
+        ..LOADING
+    },
+    Command {
+        name: "unload",
+        arity: 3,
+        summary: "Is refused: there is no module to unload.",
+        syntax: "name",
+        ..LOADING
+    },
+    Command {
+        name: "help",
+        flags: Flags::LOADING.union(Flags::STALE),
+        since: "5.0.0",
+        summary: "Lists the subcommands.",
+        handler: help,
+        ..MODULE
+    },
+];
+
+fn module(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    Err(ctx.arity_error())
+}
+
+fn list(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    ctx.out.array(0);
+    Ok(())
+}
+
+fn refuse(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let local = ctx.client().flags.intersects(ClientFlags::LOCAL | ClientFlags::UNIX_SOCKET);
+    Err(Error::other(match ctx.srv.config.enable_module_command.permits(local) {
+        true => "ERR This server can't load modules: they are made for another server's insides",
+        false => {
+            "ERR MODULE command not allowed. If the enable-module-command option is set to \
+             \"local\", you can run it from a local connection, otherwise you need to set this \
+             option in the configuration file, and then restart the server."
+        }
+    }))
+}
+
+fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    reply_help(ctx, "MODULE", &["LIST", "    List the modules, of which there are none."]);
+    Ok(())
+}
