@@ -149,9 +149,11 @@ fn graph(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Draws the samples as bars, the oldest first, with their ages below.
+/// Draws the samples as bars, the oldest first, with their ages below. A row has three steps.
 fn draw(name: &str, series: &Series, now_s: i64) -> String {
     const ROWS: u64 = 4;
+    const TOPS: [char; 3] = ['_', 'o', '#'];
+    const STEPS: u64 = TOPS.len() as u64;
     let high = series.iter().map(|sample| sample.ms).max().unwrap_or(0);
     let low = series.iter().map(|sample| sample.ms).min().unwrap_or(0);
     let max = series.max_ms;
@@ -160,11 +162,18 @@ fn draw(name: &str, series: &Series, now_s: i64) -> String {
     text.push('\n');
     let span = (high - low).max(1);
     for row in (0..ROWS).rev() {
-        let bar =
-            |sample: Sample| if (sample.ms - low) * (ROWS - 1) / span >= row { '#' } else { ' ' };
+        let bar = |sample: Sample| {
+            let height = u128::from(sample.ms - low) * u128::from(ROWS * STEPS) / u128::from(span);
+            let step = u64::try_from(height).unwrap_or(u64::MAX).min(ROWS * STEPS - 1);
+            match step.checked_sub(row * STEPS) {
+                None => ' ',
+                Some(above) => TOPS.get(above as usize).copied().unwrap_or('|'),
+            }
+        };
         text.extend(series.iter().map(bar));
         text.push('\n');
     }
+    text.push_str(&" ".repeat(series.iter().len()));
     let ages: Vec<String> = series.iter().map(|sample| age(now_s - sample.unix_s)).collect();
     let depth = ages.iter().map(String::len).max().unwrap_or(0);
     for row in 0..depth {
@@ -186,6 +195,7 @@ fn age(seconds: i64) -> String {
 }
 
 fn doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let now_s = ctx.now_ms() / 1000;
     let mut text = String::new();
     if ctx.srv.config.latency_monitor_threshold == 0 {
         text.push_str(
@@ -198,10 +208,14 @@ fn doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     for (i, (name, series)) in ctx.srv.latency.iter().enumerate() {
         let count = series.iter().len().max(1) as u64;
         let mean = series.iter().map(|sample| sample.ms).sum::<u64>() / count;
+        let deviation = series.iter().map(|sample| sample.ms.abs_diff(mean)).sum::<u64>() / count;
+        let oldest = series.iter().next().map_or(now_s, |sample| sample.unix_s);
+        let period = (now_s - oldest).max(1) as f64 / count as f64;
         let max = series.max_ms;
         let _ = writeln!(
             text,
-            "{}. {name}: {count} latency spikes (average {mean}ms). Worst all time event {max}ms.",
+            "{}. {name}: {count} latency spikes (average {mean}ms, mean deviation {deviation}ms, \
+             period {period:.2} sec). Worst all time event {max}ms.",
             i + 1
         );
         text.push_str(advice(name));
@@ -247,7 +261,7 @@ fn reply_histogram(ctx: &mut Ctx<'_>, id: CommandId) {
     ctx.out.bulk(b"calls");
     ctx.out.int(signed(stats.latency.total()));
     ctx.out.bulk(b"histogram_usec");
-    let counts = stats.latency.by_power_of_two_us();
+    let counts = stats.latency.by_power_of_two();
     ctx.out.map(counts.len());
     for (limit_us, count) in counts {
         ctx.out.int(signed(limit_us));

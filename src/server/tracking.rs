@@ -311,10 +311,11 @@ impl Server {
         let running = self.executing.map(|(id, _)| id);
         for &id in &tracked.clients {
             let mode = self.tracking_mode(id);
-            let told = mode.is_some_and(|mode| {
-                !mode.contains(Mode::BCAST) && !(mode.contains(Mode::NOLOOP) && running == Some(id))
-            });
-            if told {
+            // In mode BCAST it may have read the key before, and isn't told of that any more.
+            let spared = |mode: Mode| {
+                mode.contains(Mode::BCAST) || mode.contains(Mode::NOLOOP) && running == Some(id)
+            };
+            if mode.is_some_and(|mode| !spared(mode)) {
                 self.send_invalid(id, &Invalid::Keys(&[key]));
             }
         }

@@ -47,26 +47,32 @@ impl Histogram {
         0
     }
 
-    /// Cumulative counts at the powers of two of microseconds, as LATENCY HISTOGRAM lists them:
-    /// each where the count grew.
-    pub fn by_power_of_two_us(&self) -> Vec<(u64, u64)> {
+    /// Cumulative counts at the powers of two from 1,024 nanoseconds on, in the microseconds as
+    /// which LATENCY HISTOGRAM lists them: each where the count grew.
+    pub fn by_power_of_two(&self) -> Vec<(u64, u64)> {
         let mut out = Vec::new();
-        let (mut limit_us, mut seen, mut listed) = (1u64, 0, 0);
+        let (mut limit_ns, mut seen, mut listed) = (1024u64, 0, 0);
         for (i, &count) in self.counts.iter().enumerate() {
-            while upper(i) > limit_us * 1000 {
+            while upper(i) >= limit_ns {
                 if seen > listed {
-                    out.push((limit_us, seen));
+                    out.push((listed_us(limit_ns), seen));
                     listed = seen;
                 }
-                limit_us *= 2;
+                limit_ns *= 2;
             }
             seen += count;
         }
         if seen > listed {
-            out.push((limit_us, seen));
+            out.push((listed_us(limit_ns), seen));
         }
         out
     }
+}
+
+/// A limit as Redis lists it: by the greatest value of the bucket that it begins, of which there are
+/// 128 to a power of two.
+fn listed_us(limit_ns: u64) -> u64 {
+    (limit_ns + limit_ns / 128 - 1) / 1000
 }
 
 fn bucket(ns: u64) -> usize {
@@ -101,6 +107,17 @@ mod tests {
         }
         histogram.record(u64::MAX);
         assert_eq!(histogram.total(), 100_001);
+    }
+
+    #[test]
+    fn limits_are_listed_as_redis_does() {
+        let mut histogram = Histogram::default();
+        for ns in [900, 1_500, 7_000, 30_000, 40_000, 130_000, 200_000, MAX_NS] {
+            histogram.record(ns);
+        }
+        let listed = histogram.by_power_of_two();
+        let wanted = [(1, 1), (2, 2), (8, 3), (33, 4), (66, 5), (132, 6), (264, 7), (1_082_130, 8)];
+        assert_eq!(listed, wanted);
     }
 
     #[test]
