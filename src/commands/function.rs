@@ -3,9 +3,11 @@
 use super::scripting::{
     EVAL, EVAL_RO, SCRIPT_KEYS, SCRIPT_KEYS_RO, SCRIPTING, key_count, run_code,
 };
+use crate::persist::rdb::decode::Problem;
+use crate::persist::rdb::dump::{self, Refused};
 use crate::resp::{Args, Error, Reply};
-use crate::script::CompileError;
 use crate::script::functions::{LANGUAGE, Library};
+use crate::script::{CompileError, RestorePolicy};
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
 use crate::server::scripting::Code;
@@ -96,6 +98,24 @@ const SUBCOMMANDS: &[Command] = &[
         tips: &["nondeterministic_output_order"],
         handler: list,
         ..FUNCTION
+    },
+    Command {
+        name: "dump",
+        arity: 2,
+        complexity: "O(N), N functions",
+        summary: "Returns all libraries as one payload.",
+        handler: dump,
+        ..FUNCTION
+    },
+    Command {
+        name: "restore",
+        arity: -3,
+        flags: CHANGE.flags.union(Flags::DENYOOM),
+        complexity: "O(N), N functions of the payload",
+        summary: "Loads the libraries of a payload.",
+        syntax: "serialized-value policy=[FLUSH | APPEND | REPLACE]",
+        handler: restore,
+        ..CHANGE
     },
     Command {
         name: "stats",
@@ -265,6 +285,42 @@ fn reply_library(out: &mut Reply, library: &Library, with_code: bool) {
         out.bulk(b"library_code");
         out.bulk(&library.code);
     }
+}
+
+fn dump(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let sources = ctx.srv.functions.libraries().map(|library| &*library.code);
+    let payload = dump::dump_functions(sources, ctx.srv.config.rdbcompression);
+    ctx.out.bulk(&payload);
+    Ok(())
+}
+
+fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if args.len() > 4 {
+        return Err(bad_call("restore"));
+    }
+    let policy = match () {
+        () if args.len() == 3 || args.is(3, "append") => RestorePolicy::Append,
+        () if args.is(3, "flush") => RestorePolicy::Flush,
+        () if args.is(3, "replace") => RestorePolicy::Replace,
+        () => {
+            return Err(Error::other(
+                "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+            ));
+        }
+    };
+    let sources = dump::restore_functions(args.at(2), false).map_err(|refused| match refused {
+        Refused::Footer => Error::other("ERR DUMP payload version or checksum are wrong"),
+        Refused::Corrupt(Problem::Unsupported(what)) => Error::other(format!("ERR {what}")),
+        Refused::Corrupt(_) => Error::other("ERR Failed loading library data"),
+    })?;
+    deny_while_running(ctx)?;
+    let restored = ctx.srv.change_functions(Some(LOAD_LIMIT_MS), |functions, host| {
+        functions.restore(sources.iter().map(Vec::as_slice), policy, host)
+    });
+    restored.map_err(error_of)?;
+    ctx.srv.dirty += 1;
+    ctx.out.ok();
+    Ok(())
 }
 
 fn stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {

@@ -273,7 +273,7 @@ impl Conn {
 
 /// The most that is reserved for an argument before its bytes arrive, if it needs more than twice
 /// what is there.
-const MAX_RESERVE: usize = 1 << 20;
+const MAX_RESERVE: usize = 4 << 20;
 
 /// What takes each command: says whether it did.
 type Process = fn(&mut Server, ClientRef, Result<CommandId, NotFound>, Args<'_>) -> bool;

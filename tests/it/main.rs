@@ -5,6 +5,7 @@ mod client_memory;
 mod command_table;
 mod differential;
 mod digest;
+mod functions;
 mod harness;
 mod layers;
 mod process;
