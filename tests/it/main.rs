@@ -11,6 +11,7 @@ mod layers;
 mod process;
 mod propagation;
 mod rdb;
+mod round_trips;
 mod streams;
 mod transcripts;
 mod wire;

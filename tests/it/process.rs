@@ -68,6 +68,11 @@ impl Process {
         Connection::open(&self.socket())
     }
 
+    /// Its directory.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     fn socket(&self) -> PathBuf {
         self.dir.path().join("socket")
     }

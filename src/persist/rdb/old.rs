@@ -74,7 +74,7 @@ fn ziplist_entry(bytes: &[u8]) -> Option<(Element<'_>, usize)> {
     }
 }
 
-/// The keys and values of a zipmap; none if it is corrupt anywhere.
+/// The keys and values of a zipmap; none if it is corrupt anywhere, or empty.
 pub fn zipmap(image: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let (&count, mut rest) = image.split_first()?;
     let mut pairs = Vec::new();
@@ -88,7 +88,7 @@ pub fn zipmap(image: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
         pairs.push((key, value));
     }
     let counted = count >= LONG || usize::from(count) == pairs.len();
-    (rest.len() == 1 && counted).then_some(pairs)
+    (rest.len() == 1 && counted && !pairs.is_empty()).then_some(pairs)
 }
 
 fn zipmap_len(bytes: &[u8]) -> Option<(usize, &[u8])> {
@@ -176,6 +176,7 @@ mod tests {
         for len in 0..image.len() {
             assert_eq!(zipmap(&image[..len]), None);
         }
+        assert_eq!(zipmap(b"\x00\xff"), None);
         assert_eq!(zipmap(b"\x03\x01a\x01\x00x\xff"), None);
         assert_eq!(zipmap(b"\x01\x01a\x01\x00x\xff!"), None);
     }

@@ -135,8 +135,12 @@ impl<S: Source> Decoder<S> {
         let added = loader.consumer(&name, seen_ms, active_ms);
         added.map_err(corrupt("Duplicate stream consumer detected"))?;
         for _ in 0..self.length()? {
-            let given = loader.give(self.raw_id()?, &name);
-            given.map_err(corrupt("Consumer entry not found in group global PEL"))?;
+            let id = self.raw_id()?;
+            let reason = match loader.has_pending(id) {
+                true => "Stream consumer PEL entry already has a consumer assigned",
+                false => "Consumer entry not found in group global PEL",
+            };
+            loader.give(id, &name).map_err(corrupt(reason))?;
         }
         Ok(())
     }

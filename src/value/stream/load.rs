@@ -53,6 +53,11 @@ impl GroupLoader {
         if new { Ok(()) } else { Err(CorruptStream) }
     }
 
+    /// Whether there is such a pending entry.
+    pub fn has_pending(&self, id: StreamId) -> bool {
+        self.group.pending(id).is_some()
+    }
+
     /// Gives a pending entry to a consumer; it must be there and nobody's yet.
     ///
     /// # Errors
