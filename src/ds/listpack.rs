@@ -177,9 +177,14 @@ impl<'a> Encoded<'a> {
     }
 
     fn append_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head[..self.head_len]);
-        out.extend_from_slice(self.body);
-        out.extend_from_slice(&self.back[..self.back_len]);
+        // Encoding and back length mostly are one byte: too little for a copy.
+        let put = |out: &mut Vec<u8>, bytes: &[u8]| match bytes {
+            [byte] => out.push(*byte),
+            _ => out.extend_from_slice(bytes),
+        };
+        put(out, &self.head[..self.head_len]);
+        put(out, self.body);
+        put(out, &self.back[..self.back_len]);
     }
 }
 

@@ -36,4 +36,9 @@ fn digests_are_those_of_redis() {
     let values: String = values.iter().map(|value| format!("+{value}\r\n")).collect();
     assert_eq!(call("DEBUG DIGEST-VALUE a c l s h z"), format!("*6\r\n{values}"));
     assert_eq!(call("DEBUG DIGEST"), "+9bb76901baa14c3ccee36b7ad2abdf41f4f2f4c7\r\n");
+    for line in ["XADD x 1-1 a 1 b 2.5", "XADD x 5-0 c hello", "XADD x 6-0 c gone", "XDEL x 6-0"] {
+        call(line);
+    }
+    let stream = "09dde913f6dac2852fef781fdde9f464389a7097";
+    assert_eq!(call("DEBUG DIGEST-VALUE x"), format!("*1\r\n+{stream}\r\n"));
 }
