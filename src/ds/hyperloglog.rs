@@ -372,18 +372,30 @@ impl<'a> HllMut<'a> {
         Ok(self.raise_dense(index, value))
     }
 
-    /// Finds the run that covers a register.
+    /// Finds the run that covers a register. Adding to the sparse form spends its time here, so the
+    /// runs that are passed are only measured.
     fn locate(&self, index: usize) -> Result<Found, Corrupt> {
+        let bytes = self.bytes.as_slice();
         let (mut at, mut previous, mut first) = (HEADER, HEADER, 0);
-        loop {
-            let run = self.bytes.get(at..).and_then(Run::read).ok_or(Corrupt)?;
-            if index < first + run.len() {
+        while at < bytes.len() {
+            let byte = usize::from(bytes[at]);
+            let (mut len, mut width) = (byte + 1, 1);
+            if byte >= 0x80 {
+                len = (byte & 3) + 1;
+            } else if byte >= 0x40 {
+                let low = *bytes.get(at + 1).ok_or(Corrupt)?;
+                len = ((byte & 0x3f) << 8 | usize::from(low)) + 1;
+                width = 2;
+            }
+            if index < first + len {
+                let run = Run::read(&bytes[at..]).ok_or(Corrupt)?;
                 return Ok(Found { at, previous, first, run });
             }
             previous = at;
-            at += run.width();
-            first += run.len();
+            at += width;
+            first += len;
         }
+        Err(Corrupt)
     }
 
     /// Merges neighbouring runs of one value, a few from `at` on, as Redis does.
