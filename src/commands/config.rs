@@ -138,7 +138,19 @@ fn apply(srv: &mut Server, new: Config) -> Result<(), SetError> {
         let dir = std::env::current_dir().map(|dir| dir.display().to_string().into_bytes());
         new.dir = dir.unwrap_or(new.dir);
     }
+    let turns = (old.appendonly, new.appendonly);
     srv.apply_config(new);
+    match turns {
+        (true, false) => srv.stop_aof(),
+        (false, true) if srv.start_aof().is_err() => {
+            srv.apply_config(old);
+            return Err(SetError::failed(
+                b"appendonly",
+                "Unable to turn on AOF. Check server logs.",
+            ));
+        }
+        _ => {}
+    }
     Ok(())
 }
 
@@ -203,6 +215,8 @@ fn resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     let peak_memory = process::allocator().allocated;
     ctx.srv.counters = Counters { peak_memory, ..Counters::new(rows) };
     ctx.srv.lazyfree.reset_freed();
+    ctx.srv.aof.log.reset_delayed_syncs();
+    ctx.srv.aof.rewrites = 0;
     ctx.out.ok();
     Ok(())
 }

@@ -31,6 +31,7 @@ pub const COMMANDS: &[Command] = &[Command {
 
 /// Each subcommand: its name, its least and greatest number of arguments, and its handler.
 const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
+    ("aof-flush-sleep", 1, 1, aof_flush_sleep),
     ("change-repl-id", 0, 0, change_repl_id),
     ("digest", 0, 0, digest),
     ("digest-value", 0, usize::MAX, digest_value),
@@ -38,6 +39,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
     ("help", 0, 0, help),
     ("htstats", 1, 1, htstats),
     ("htstats-key", 1, 1, htstats_key),
+    ("loadaof", 0, 0, loadaof),
     ("log", 1, 1, log),
     ("object", 1, 1, object),
     ("pause-cron", 1, 1, pause_cron),
@@ -108,6 +110,13 @@ fn replybuffer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+fn aof_flush_sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let us = num::parse_u64(&args[2]).unwrap_or(0);
+    ctx.srv.aof.log.delay_writes(Duration::from_micros(us));
+    ctx.out.ok();
+    Ok(())
+}
+
 fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     ctx.srv.run_id = crate::util::seed::random_hex(40);
     ctx.out.ok();
@@ -164,6 +173,15 @@ fn htstats_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         ));
     }
     ctx.out.verbatim(b"txt", format!(" number of elements: {len}\n").as_bytes());
+    Ok(())
+}
+
+fn loadaof(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    ctx.srv
+        .reload_aof()
+        .map_err(|_| Error::other("ERR Error trying to load the AOF files, check server logs."))?;
+    ctx.srv.log.warning("Append Only File loaded by DEBUG LOADAOF");
+    ctx.out.ok();
     Ok(())
 }
 
@@ -360,6 +378,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
         ctx,
         "DEBUG",
         &[
+            "AOF-FLUSH-SLEEP <microsec>",
+            "    Server will sleep before flushing the AOF, this is used for testing.",
             "CHANGE-REPL-ID",
             "    Give the server a new replication identifier.",
             "DIGEST",
@@ -372,6 +392,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    Return hash table statistics of the specified database.",
             "HTSTATS-KEY <key>",
             "    Like HTSTATS but for the hash table stored at <key>'s value.",
+            "LOADAOF",
+            "    Flush the AOF buffers on disk and reload the AOF in memory.",
             "LOG <message>",
             "    Write <message> to the server log.",
             "OBJECT <key>",

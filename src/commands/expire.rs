@@ -164,7 +164,8 @@ fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         ctx.out.int(0);
         return Ok(());
     }
-    if deadline <= ctx.now_ms() {
+    // While data are loaded, a time that is over has been told for what follows to be right.
+    if deadline <= ctx.now_ms() && !ctx.srv.is_loading() {
         ctx.delete(key);
         ctx.modified(NotifyFlags::GENERIC, "del", key);
         ctx.propagate_deleted(key, ctx.srv.config.lazyfree_lazy_expire);

@@ -226,7 +226,7 @@ fn memory(srv: &mut Server, text: &mut String) {
         "mem_clients_slaves" = 0,
         "mem_clients_normal" = clients,
         "mem_cluster_links" = 0,
-        "mem_aof_buffer" = 0,
+        "mem_aof_buffer" = srv.aof.log.unwritten(),
         "mem_allocator" = "jemalloc-5.3.0",
         "active_defrag_running" = 0,
         "lazyfree_pending_objects" = srv.lazyfree.pending(),
@@ -235,8 +235,10 @@ fn memory(srv: &mut Server, text: &mut String) {
 }
 
 fn persistence(srv: &mut Server, text: &mut String) {
+    let aof = &srv.aof;
     let status = |ok: bool| if ok { "ok" } else { "err" };
-    let (saved_keys, all_keys) = srv.rdb.progress().unwrap_or_default();
+    let progress = srv.rdb.progress().or(aof.rewrite_progress());
+    let (saved_keys, all_keys) = progress.unwrap_or_default();
     let growth = srv.rdb.growth(process::allocator().allocated);
     let saving_s = srv.rdb.started_ms().map_or(-1, |started_ms| (srv.now_ms - started_ms) / 1000);
     let percent = saved_keys as f64 * 100.0 / all_keys.max(1) as f64;
@@ -261,15 +263,16 @@ fn persistence(srv: &mut Server, text: &mut String) {
         "rdb_last_cow_size" = srv.rdb.last_cow,
         "rdb_last_load_keys_expired" = srv.rdb.last_load.1,
         "rdb_last_load_keys_loaded" = srv.rdb.last_load.0,
-        "aof_enabled" = 0,
-        "aof_rewrite_in_progress" = 0,
-        "aof_rewrite_scheduled" = 0,
-        "aof_last_rewrite_time_sec" = -1,
-        "aof_current_rewrite_time_sec" = -1,
-        "aof_last_bgrewrite_status" = "ok",
-        "aof_rewrites" = 0,
-        "aof_rewrites_consecutive_failures" = 0,
-        "aof_last_write_status" = "ok",
+        "aof_enabled" = u8::from(aof.is_on()),
+        "aof_rewrite_in_progress" = u8::from(aof.is_rewriting()),
+        "aof_rewrite_scheduled" = u8::from(aof.rewrite_scheduled),
+        "aof_last_rewrite_time_sec" = aof.last_rewrite_s.unwrap_or(-1),
+        "aof_current_rewrite_time_sec" =
+            aof.rewrite_started_ms().map_or(-1, |started_ms| (srv.now_ms - started_ms) / 1000),
+        "aof_last_bgrewrite_status" = status(aof.last_rewrite_ok),
+        "aof_rewrites" = aof.rewrites,
+        "aof_rewrites_consecutive_failures" = aof.failures,
+        "aof_last_write_status" = status(aof.log.error().is_none()),
         "aof_last_cow_size" = 0,
         "module_fork_in_progress" = 0,
         "module_fork_last_cow_size" = 0,
@@ -283,6 +286,17 @@ fn persistence(srv: &mut Server, text: &mut String) {
             "loading_loaded_bytes" = loading.loaded,
             "loading_loaded_perc" = format!("{:.2}", loading.percent()),
             "loading_eta_seconds" = loading.eta_s(srv.now_ms).unwrap_or(1),
+        );
+    }
+    if aof.is_on() {
+        lines!(
+            text,
+            "aof_current_size" = aof.log.size(),
+            "aof_base_size" = aof.base_size,
+            "aof_pending_rewrite" = u8::from(aof.rewrite_scheduled),
+            "aof_buffer_length" = aof.log.unwritten(),
+            "aof_pending_bio_fsync" = u8::from(aof.log.is_syncing()),
+            "aof_delayed_fsync" = aof.log.delayed_syncs(),
         );
     }
 }

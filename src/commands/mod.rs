@@ -4,6 +4,7 @@
 //! are plain functions: no I/O, time and randomness through `Ctx`.
 
 pub mod admin;
+pub mod aof;
 pub mod bitfield;
 pub mod bitmap;
 pub mod client;
@@ -50,6 +51,7 @@ use crate::value::Collection;
 /// The rows of every family.
 pub const FAMILIES: &[&[Command]] = &[
     admin::COMMANDS,
+    aof::COMMANDS,
     bitfield::COMMANDS,
     bitmap::COMMANDS,
     client::COMMANDS,

@@ -278,7 +278,7 @@ fn values_are_shown_as_redis_shows_them() {
 
 #[test]
 fn missing_features_are_refused_or_warned_about() {
-    assert!(refusal("appendonly", "yes").starts_with("not supported yet: "));
+    assert!(refusal("activedefrag", "yes").starts_with("not supported yet: "));
     assert!(line_refusal("cluster-enabled yes").starts_with("cluster-enabled: not supported yet"));
     assert!(line_refusal("io-threads 4").starts_with("io-threads: not supported yet"));
     assert!(load("appendonly no\nio-threads 1\ntls-port 0\nmaxmemory 0\n", &[]).is_ok());

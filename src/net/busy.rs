@@ -35,6 +35,9 @@ fn serve(conn: &Conn, io: &mut Io, server: &mut Server) {
     }
     io.input.execute_busy(server, conn.id);
     server.account_client(conn.id);
+    if !server.may_reply(conn.id) {
+        return;
+    }
     let Some(client) = server.clients.get_mut(conn.id) else { return };
     let socket = io.stream.raw();
     while client.sent < client.out.len() {

@@ -88,6 +88,16 @@ enum Progress {
     Closed,
 }
 
+/// What became of the pending output.
+enum Flushed {
+    /// It is sent.
+    All,
+    /// The socket takes no more for now.
+    Partly,
+    /// It has to wait until what the client did is in the append only file.
+    Held,
+}
+
 impl Conn {
     pub(super) fn new(id: ClientRef, stream: Stream) -> Rc<Self> {
         Rc::new(Self {
@@ -147,9 +157,9 @@ impl Conn {
             net.wake_others(Some(self.id));
         }
         match self.flush(cx, net, &mut io.stream) {
-            Ok(true) => {}
-            Ok(false) if self.finishing.get() => return Progress::Closed,
-            Ok(false) => {}
+            Ok(Flushed::All) if self.finishing.get() => return Progress::Closed,
+            Ok(Flushed::Held) => return Progress::Wait,
+            Ok(Flushed::All | Flushed::Partly) => {}
             Err(()) => return Progress::Closed,
         }
         self.read(cx, net, io)
@@ -164,14 +174,20 @@ impl Conn {
         resumes
     }
 
-    /// Sends what is pending. Says whether something is left; fails when the connection is over.
-    fn flush(&self, cx: &mut Context<'_>, net: &Net, stream: &mut Stream) -> Result<bool, ()> {
+    /// Sends what is pending; fails when the connection is over.
+    fn flush(&self, cx: &mut Context<'_>, net: &Net, stream: &mut Stream) -> Result<Flushed, ()> {
         let mut server = net.server.borrow_mut();
         let server = &mut *server;
-        let Some(client) = server.clients.get_mut(self.id) else { return Err(()) };
+        let Some(client) = server.clients.get(self.id) else { return Err(()) };
         if client.flags.contains(ClientFlags::CLOSE_ASAP) {
             return Err(());
         }
+        if !client.out.is_empty() && !server.may_reply(self.id) {
+            // The task that writes the file wakes this one.
+            server.wait_for_aof(self.id);
+            return Ok(Flushed::Held);
+        }
+        let Some(client) = server.clients.get_mut(self.id) else { return Err(()) };
         while client.sent < client.out.len() {
             match stream.poll_write(cx, &client.out.bytes()[client.sent..]) {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(()),
@@ -186,7 +202,7 @@ impl Conn {
                         client.out.buf_mut().drain(..client.sent);
                         client.sent = 0;
                     }
-                    return Ok(true);
+                    return Ok(Flushed::Partly);
                 }
             }
         }
@@ -198,7 +214,7 @@ impl Conn {
         }
         match client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
             true => Err(()),
-            false => Ok(false),
+            false => Ok(Flushed::All),
         }
     }
 

@@ -15,9 +15,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::ds::dict::Keyed;
 use crate::persist::rdb::dump;
 use crate::resp::Error;
+use crate::resp::request::write_request;
 use crate::server::client::ClientRef;
 use crate::server::migrate::{Outcome, Request};
-use crate::server::propagate::write_request;
 use crate::util::clock::Clock;
 
 /// A connection that nobody used for so long is closed, in nanoseconds.

@@ -25,10 +25,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
 use crate::config::Config;
+use crate::server::aof::StartFailed;
 use crate::server::client::ClientRef;
-use crate::server::load_rdb::LoadFailed;
+use crate::server::load_rdb::{LoadFailed, RdbLoad};
 use crate::server::migrate::{Outcome, Request};
 use crate::server::network::Network;
+use crate::server::replay::{Progress, Replay};
 use crate::server::{Parts, Server};
 
 use batch::Batch;
@@ -38,6 +40,9 @@ use migrate::Migrations;
 
 /// Bytes that one read takes at most.
 const READ_MAX: usize = 64 * 1024;
+
+/// How long loading goes on before clients are served, in nanoseconds.
+const LOAD_SLICE_NS: u64 = 2_000_000;
 
 /// State that the tasks of the network thread share.
 pub(in crate::net) struct Net {
@@ -51,6 +56,8 @@ pub(in crate::net) struct Net {
     timer: Arc<Notify>,
     stop: Notify,
     migrations: Migrations,
+    /// Has the task run that writes the append only file.
+    flush: Arc<Notify>,
     /// When the timer will next fire, in Unix milliseconds.
     armed_ms: Cell<i64>,
 }
@@ -59,14 +66,15 @@ pub(in crate::net) struct Net {
 struct Link {
     net: std::rc::Weak<Net>,
     timer: Arc<Notify>,
+    flush: Arc<Notify>,
     migrations: Migrations,
     migrated: UnboundedSender<(ClientRef, Outcome)>,
 }
 
-/// Has the timer fire at once, from any thread.
-struct TimerWaker(Arc<Notify>);
+/// Has a task run at once, from any thread.
+struct TaskWaker(Arc<Notify>);
 
-impl Wake for TimerWaker {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.0.notify_one();
     }
@@ -98,8 +106,12 @@ impl Network for Link {
         self.migrations.len()
     }
 
+    fn aof_waker(&self) -> Option<Waker> {
+        Some(Arc::new(TaskWaker(Arc::clone(&self.flush))).into())
+    }
+
     fn waker(&self) -> Option<Waker> {
-        Some(Arc::new(TimerWaker(Arc::clone(&self.timer))).into())
+        Some(Arc::new(TaskWaker(Arc::clone(&self.timer))).into())
     }
 }
 
@@ -117,13 +129,14 @@ async fn serve(mut parts: Parts) -> io::Result<i32> {
     let config = parts.config.clone();
     let log = parts.log.clone();
     let listeners = listener::open_all(&config, &log)?;
-    let timer = Arc::new(Notify::new());
+    let (timer, flush) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let migrations = Migrations::new(Arc::clone(&parts.clock));
     let (migrated, outcomes) = unbounded_channel();
     let net = Rc::new_cyclic(|weak| {
         parts.network = Box::new(Link {
             net: weak.clone(),
             timer: Arc::clone(&timer),
+            flush: Arc::clone(&flush),
             migrations: migrations.clone(),
             migrated,
         });
@@ -136,14 +149,18 @@ async fn serve(mut parts: Parts) -> io::Result<i32> {
             timer,
             migrations: migrations.clone(),
             stop: Notify::new(),
+            flush,
             armed_ms: Cell::new(0),
         }
     });
+    // Whoever connects first must be told that data are being loaded.
+    let Ok(begun) = begin_load(&net) else { return Ok(1) };
     listener::start(&net, listeners);
     let saving_to = Arc::clone(&net.server.borrow().saving_to);
     let (mut signals, ending) = signals::watch(saving_to, log.clone())?;
-    tokio::task::spawn_local(load(Rc::clone(&net)));
+    tokio::task::spawn_local(load(Rc::clone(&net), begun));
     tokio::task::spawn_local(run_timer(Rc::clone(&net)));
+    tokio::task::spawn_local(run_flushes(Rc::clone(&net)));
     tokio::task::spawn_local(end_migrations(Rc::clone(&net), outcomes));
     while net.server.borrow().shutdown.is_none() {
         tokio::select! {
@@ -155,6 +172,11 @@ async fn serve(mut parts: Parts) -> io::Result<i32> {
             }
         }
     }
+    if let Some(code @ 1..) = net.server.borrow().shutdown {
+        // What went wrong has been logged, and nothing can be done any more.
+        return Ok(code);
+    }
+    net.close_aof();
     close_all(&net).await;
     listener::remove_files(&net);
     log.warning("Rhubarb is now ready to exit, bye bye...");
@@ -176,9 +198,26 @@ async fn close_all(net: &Rc<Net>) {
     let _ = tokio::time::timeout(Duration::from_millis(100), gone).await;
 }
 
+/// A load that has begun.
+enum Load {
+    Nothing,
+    Aof(Box<Replay>),
+    Rdb(RdbLoad),
+}
+
+/// Begins to load the append only file if that is to be used, else the snapshot.
+fn begin_load(net: &Net) -> Result<Load, LoadFailed> {
+    let mut server = net.server.borrow_mut();
+    let begun = match server.config.appendonly {
+        true => server.begin_replay()?.map(Box::new).map(Load::Aof),
+        false => server.begin_rdb_load()?.map(Load::Rdb),
+    };
+    Ok(begun.unwrap_or(Load::Nothing))
+}
+
 /// Loads the data, while clients are told that this is so; ends the server if that fails.
-async fn load(net: Rc<Net>) {
-    let loaded = load_data(&net).await;
+async fn load(net: Rc<Net>, begun: Load) {
+    let loaded = load_data(&net, begun).await;
     let mut server = net.server.borrow_mut();
     server.loading = None;
     match loaded {
@@ -193,15 +232,31 @@ async fn load(net: Rc<Net>) {
     net.wake_others(None);
 }
 
-async fn load_data(net: &Net) -> Result<(), LoadFailed> {
+async fn load_data(net: &Net, begun: Load) -> Result<(), LoadFailed> {
     /// Between two looks at how far the threads are.
     const LOOK: Duration = Duration::from_millis(5);
-    let load = net.server.borrow_mut().begin_rdb_load()?;
-    let Some(mut load) = load else { return Ok(()) };
-    while net.server.borrow_mut().step_rdb_load(&mut load)?.is_none() {
-        tokio::time::sleep(LOOK).await;
+    let step = |replay: &mut Replay| net.server.borrow_mut().step_replay(replay, LOAD_SLICE_NS);
+    match begun {
+        Load::Nothing => {}
+        Load::Rdb(mut load) => {
+            while net.server.borrow_mut().step_rdb_load(&mut load)?.is_none() {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        Load::Aof(mut replay) => loop {
+            match step(&mut replay)? {
+                Progress::Done => break,
+                Progress::More => tokio::task::yield_now().await,
+                Progress::Waits => tokio::time::sleep(LOOK).await,
+            }
+            net.wake_others(None);
+        },
     }
-    Ok(())
+    let mut server = net.server.borrow_mut();
+    match server.config.appendonly {
+        true => server.open_aof().map_err(|StartFailed| LoadFailed),
+        false => Ok(()),
+    }
 }
 
 /// Tells clients what became of the keys that they sent to other servers.
@@ -230,7 +285,28 @@ async fn run_timer(net: Rc<Net>) {
     }
 }
 
+/// Writes what was executed to the append only file. It is woken by the first connection that has
+/// something, and runs after those that are ready at the same time: one write serves them all.
+async fn run_flushes(net: Rc<Net>) {
+    loop {
+        net.flush.notified().await;
+        let syncs = net.server.borrow().aof_syncs_replies();
+        if syncs {
+            // A sync takes long: what has arrived by now is to go with it.
+            tokio::task::yield_now().await;
+        }
+        net.server.borrow_mut().flush_aof();
+        net.wake_others(None);
+    }
+}
+
 impl Net {
+    /// Writes and syncs the append only file, so that the last replies may go out.
+    fn close_aof(&self) {
+        self.server.borrow_mut().finish_aof();
+        self.wake_others(None);
+    }
+
     /// Wakes the connections that the server has something for, but not `this` one, which looks
     /// for itself; and the timer, if something is due before it fires.
     fn wake_others(&self, this: Option<ClientRef>) {
@@ -241,6 +317,9 @@ impl Net {
             {
                 conn.wake();
             }
+        }
+        if server.aof_waits() {
+            self.flush.notify_one();
         }
         let pause = server.pause.map(|pause| pause.until_ms);
         let deadline = server.blocked.next_deadline().into_iter().chain(pause).min();

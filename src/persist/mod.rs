@@ -15,4 +15,5 @@
 //! that cache misses overlap, and puts them into the tables. What a corrupt file claims is never
 //! believed before its bytes are there: nothing is allocated by a length alone.
 
+pub mod aof;
 pub mod rdb;

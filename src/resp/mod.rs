@@ -4,6 +4,7 @@ pub mod args;
 pub mod error;
 pub mod parser;
 pub mod reply;
+pub mod request;
 
 pub use args::{ArgBuf, Args, Span};
 pub use error::Error;

@@ -71,12 +71,12 @@ impl Server {
             self.reject(id, Some(command), &Error::Oom);
             return true;
         }
-        if let Some(error) = self.disk_error(id, row) {
-            self.reject(id, Some(command), &error);
-            return true;
-        }
         if self.is_loading() && !row.flags.contains(Flags::LOADING) {
             self.reject(id, Some(command), &Error::Loading);
+            return true;
+        }
+        if let Some(error) = self.disk_error(id, row) {
+            self.reject(id, Some(command), &error);
             return true;
         }
         let Some(client) = self.clients.get_mut(id) else { return true };
@@ -112,7 +112,7 @@ impl Server {
     /// Why a command that writes (or PING, as who watches over servers should know) is refused, if
     /// it is: the disk takes nothing.
     fn disk_error(&self, id: ClientRef, row: &Command) -> Option<Error> {
-        let error = self.rdb_error()?;
+        let error = self.rdb_error().or_else(|| self.aof_error())?;
         let writes = self.effective_flags(id, row).contains(Flags::WRITE) || row.name == "ping";
         writes.then_some(error)
     }
@@ -201,10 +201,15 @@ impl Server {
             client.flags.remove(ClientFlags::REPLY_SKIP_NEXT);
             client.flags.insert(ClientFlags::REPLY_SKIP);
         }
+        let told = self.aof_position();
         let outer = self.executing.replace((id, out.proto()));
         let Called { mut out, blocks, .. } = self.call(id, command, db, args, caller, out);
         self.executing = outer;
+        let position = self.aof_position();
         let Some(client) = self.clients.get_mut(id) else { return false };
+        if position != told {
+            client.told_at = position;
+        }
         let silent = ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP;
         if client.flags.intersects(silent) {
             out.truncate(before);
@@ -274,7 +279,7 @@ impl Server {
             out.error(error);
             self.counters.error(error.code());
         }
-        if !blocks {
+        if !blocks && !self.is_loading() {
             self.measure(command, args, id, elapsed_ns, failed || result.is_err());
         }
         Called { out, blocks, db }
@@ -353,10 +358,9 @@ impl Server {
         found: Result<CommandId, NotFound>,
         args: Args<'_>,
     ) -> bool {
-        let allowed = found.is_ok_and(|command| {
-            self.commands.get(command).command.flags.contains(Flags::ALLOW_BUSY)
-        });
-        match allowed {
+        let flags = found.map_or(Flags::empty(), |id| self.commands.get(id).command.flags);
+        let loads = self.is_loading() && !flags.contains(Flags::LOADING);
+        match flags.contains(Flags::ALLOW_BUSY) || loads {
             true => self.process_found(id, found, args),
             false => {
                 self.reject(id, found.ok(), &self.scripting.busy_error());

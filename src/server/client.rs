@@ -59,6 +59,8 @@ bitflags::bitflags! {
         const PAUSED = 1 << 16;
         /// Waits for keys to be at another server.
         const MIGRATING = 1 << 18;
+        /// No connection: on its behalf the server executes commands of its own.
+        const INTERNAL = 1 << 17;
     }
 }
 
@@ -134,6 +136,8 @@ pub struct Client {
     pub out: Reply,
     /// Pushes that arrived while one of its own commands ran: they follow its reply.
     pub late: Vec<u8>,
+    /// The position in the append only file behind all that it did: replies wait for it.
+    pub told_at: u64,
     /// Bytes of `out` that have been sent already.
     pub sent: usize,
     /// The commands between MULTI and EXEC.
@@ -256,6 +260,7 @@ impl Clients {
             db: 0,
             out: Reply::default(),
             late: Vec::new(),
+            told_at: 0,
             sent: 0,
             queued: Vec::new(),
             queued_bytes: 0,
@@ -309,9 +314,10 @@ impl Clients {
         all
     }
 
-    /// All clients, in no order.
+    /// All clients that have a connection, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
-        self.slots.iter().filter_map(|slot| slot.as_deref())
+        let all = self.slots.iter().filter_map(|slot| slot.as_deref());
+        all.filter(|client| !client.flags.contains(ClientFlags::INTERNAL))
     }
 
     /// All clients, in no order, to change them.

@@ -62,6 +62,7 @@ impl Server {
     fn housekeeping(&mut self) {
         self.tick_rdb();
         self.limit_tracked_keys();
+        self.tick_aof();
         if self.now_ms - self.cron.sampled_ms >= 100 {
             self.cron.sampled_ms = self.now_ms;
             let values = [self.counters.commands, self.counters.net_in, self.counters.net_out];

@@ -13,6 +13,9 @@ use crate::value::hash::Hash;
 impl Server {
     /// Whether a key is there, and due.
     pub fn is_due(&self, db: usize, key: &[u8]) -> bool {
+        if self.is_loading() {
+            return false;
+        }
         let deadline = self.dbs[db].get(key).and_then(Entry::deadline);
         deadline.is_some_and(|deadline| deadline < self.now_ms)
     }
@@ -94,7 +97,7 @@ impl Server {
         let hash = self.dbs[db].hash(key);
         if self.dbs[db].volatile_len() > 0 {
             let deadline = self.dbs[db].get_hashed(hash, key).and_then(Entry::deadline);
-            if deadline.is_some_and(|deadline| deadline < self.now_ms) {
+            if deadline.is_some_and(|deadline| deadline < self.now_ms) && !self.is_loading() {
                 self.expire(db, key);
             }
         }

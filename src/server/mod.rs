@@ -4,6 +4,7 @@
 //! commands, sends what stands in the clients' buffers, and carries out what it asks of the
 //! [`Network`]. It knows the `Command` type, never a particular command.
 
+pub mod aof;
 pub mod blocked;
 pub mod call;
 pub mod client;
@@ -26,6 +27,7 @@ pub mod propagate;
 pub mod pubsub;
 pub mod rdb;
 pub mod redact;
+pub mod replay;
 pub mod scripting;
 pub mod shutdown;
 pub mod tracking;
@@ -122,6 +124,8 @@ pub struct Server {
     pub saving_to: shutdown::FinalTemp,
     /// Whether RESTORE believes checksums (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
     pub skip_checksums: bool,
+    /// The append only file.
+    pub aof: aof::Aof,
     /// Effects on their way to the append only file and to replicas.
     pub propagation: Propagation,
     /// Memory in use, as last read, and when, in Unix milliseconds.
@@ -189,6 +193,7 @@ impl Server {
             commands.rename(from, to);
         }
         let now_ms = clock.unix_us() / 1000;
+        let aof = aof::Aof::new(&config, &disk, &clock, network.aof_waker());
         Self {
             limits: limits_of(&config),
             dbs: (0..config.databases).map(|_| Db::new()).collect(),
@@ -217,6 +222,7 @@ impl Server {
             rdb: rdb::Rdb::new(now_ms, network.waker()),
             saving_to: shutdown::FinalTemp::default(),
             skip_checksums: false,
+            aof,
             propagation: Propagation::default(),
             used_memory: (0, 0),
             active_expire: true,
@@ -244,6 +250,9 @@ impl Server {
     /// Reads the clock: what commands see as the time from here on.
     pub fn refresh_clock(&mut self) {
         self.now_ms = self.clock.unix_us() / 1000;
+        if self.config.aof_timestamp_enabled {
+            self.annotate_aof();
+        }
         self.lap_ns = self.clock.mono_ns();
     }
 
@@ -267,6 +276,7 @@ impl Server {
         self.eviction = Eviction::new(&config);
         self.config = config;
         self.limit_client_memory();
+        self.configure_aof();
     }
 
     /// Lets every client in: there is no password any more.

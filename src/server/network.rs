@@ -31,6 +31,12 @@ pub trait Network {
         0
     }
 
+    /// What has the network layer call [`Server::flush_aof`], from any thread. Without one, no
+    /// threads are used.
+    fn aof_waker(&self) -> Option<Waker> {
+        None
+    }
+
     /// What wakes the network layer from any thread, to look at what ended there. Without one, no
     /// threads are used.
     fn waker(&self) -> Option<Waker> {

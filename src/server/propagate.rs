@@ -5,6 +5,7 @@
 //! and EXEC, so that whoever replays it has all of it or nothing. Never does I/O: somebody else
 //! takes what stands in a [`Feed`].
 
+use crate::resp::request::{write_request, write_select};
 use crate::server::Server;
 
 bitflags::bitflags! {
@@ -45,6 +46,10 @@ pub struct Propagation {
     commands: Targets,
     bytes: Vec<u8>,
     effects: Vec<Effect>,
+    /// The time, in Unix seconds, where the append only file is to tell times.
+    annotates: Option<i64>,
+    /// The last time that it told.
+    annotated: i64,
     /// For the append only file.
     pub aof: Feed,
     /// For replicas.
@@ -58,6 +63,8 @@ impl Default for Propagation {
             commands: Targets::all(),
             bytes: Vec::new(),
             effects: Vec::new(),
+            annotates: None,
+            annotated: 0,
             aof: Feed::default(),
             replicas: Feed::default(),
         }
@@ -81,6 +88,12 @@ impl Propagation {
     #[inline]
     pub fn listens(&self, targets: Targets) -> bool {
         self.listening.intersects(targets)
+    }
+
+    /// Has the append only file tell times before effects, of which this (in Unix seconds) is the
+    /// one now; or not.
+    pub fn annotate(&mut self, unix_s: Option<i64>) {
+        self.annotates = unix_s;
     }
 
     /// Has only `targets` told what commands do from here on.
@@ -119,6 +132,11 @@ impl Propagation {
     }
 
     fn finish_some(&mut self, framed: bool) {
+        let told = self.effects.iter().any(|effect| effect.targets.contains(Targets::AOF));
+        if let Some(unix_s) = self.annotates.filter(|&unix_s| told && unix_s > self.annotated) {
+            self.annotated = unix_s;
+            self.aof.buf.extend_from_slice(format!("#TS:{unix_s}\r\n").as_bytes());
+        }
         let Self { bytes, effects, aof, replicas, .. } = self;
         for (feed, target) in [(aof, Targets::AOF), (replicas, Targets::REPLICAS)] {
             let count = effects.iter().filter(|effect| effect.targets.contains(target)).count();
@@ -151,26 +169,8 @@ impl Feed {
     fn select(&mut self, db: usize) {
         if self.selected != Some(db) {
             self.selected = Some(db);
-            let mut digits = itoa::Buffer::new();
-            let words = [b"SELECT".as_slice(), digits.format(db).as_bytes()];
-            write_request(&mut self.buf, words.into_iter());
+            write_select(&mut self.buf, db);
         }
-    }
-}
-
-/// Appends a request as RESP: an array of bulk strings.
-pub fn write_request<'a>(buf: &mut Vec<u8>, words: impl ExactSizeIterator<Item = &'a [u8]>) {
-    let mut digits = itoa::Buffer::new();
-    let mut header = |buf: &mut Vec<u8>, kind: u8, len: usize| {
-        buf.push(kind);
-        buf.extend_from_slice(digits.format(len).as_bytes());
-        buf.extend_from_slice(b"\r\n");
-    };
-    header(buf, b'*', words.len());
-    for word in words {
-        header(buf, b'$', word.len());
-        buf.extend_from_slice(word);
-        buf.extend_from_slice(b"\r\n");
     }
 }
 

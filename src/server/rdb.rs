@@ -324,7 +324,7 @@ impl Server {
 
     /// Whether a thread writes all data.
     pub fn has_active_child(&self) -> bool {
-        self.rdb.is_saving()
+        self.rdb.is_saving() || self.aof.is_rewriting()
     }
 
     /// What the cron does for snapshots.

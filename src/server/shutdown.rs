@@ -43,6 +43,10 @@ impl Server {
             self.log.warning("There is a child saving an .rdb. Killing it!");
             self.stop_save(true);
         }
+        if self.settle_aof(flags.force).is_err() {
+            self.log.warning("Errors trying to shut down the server.");
+            return Err(CantEnd);
+        }
         let saves = flags.save || !self.config.save.is_empty() && !flags.nosave;
         if saves {
             self.log.notice("Saving the final RDB snapshot before exiting.");

@@ -10,3 +10,4 @@ pub mod prefetch;
 pub mod process;
 pub mod seed;
 pub mod split;
+pub mod worker;

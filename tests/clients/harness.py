@@ -61,14 +61,22 @@ class Server:
         self.socket = self.dir / "socket"
         self.log = self.dir / "log"
         self.directives = list(directives)
+        self.program = None
         self.process = None
+
+    def sibling(self, program):
+        """Another server with the same folder and directives, run by another program."""
+        other = Server(*self.directives)
+        other.dir.rmdir()
+        other.dir, other.socket, other.log, other.program = self.dir, self.socket, self.log, program
+        return other
 
     @property
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self):
-        command = [binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.dir)]
+        command = [self.program or binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.dir)]
         command += ["--unixsocket", str(self.socket), "--unixsocketperm", "700", "--logfile", str(self.log)]
         command += ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes", *self.directives]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
@@ -101,12 +109,19 @@ class Server:
         self.process.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def stop(self):
-        """Ends the server with SIGTERM. Fails if it had died before, or does not go in time with code 0."""
+    def crash(self):
+        """Ends the server with SIGKILL; its folder stays."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, keep=False):
+        """Ends the server with SIGTERM. Fails if it had died before, or does not go in time with code 0.
+        Its folder stays if `keep`."""
         try:
             assert self.process.poll() is None, f"the server died with {self.process.returncode}:\n{self.log_tail()}"
             self.process.send_signal(signal.SIGTERM)
             code = self.process.wait(timeout=15)
             assert code == 0, f"the server ended with {code} on SIGTERM:\n{self.log_tail()}"
         finally:
-            self.kill()
+            if not keep:
+                self.kill()

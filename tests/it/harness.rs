@@ -28,8 +28,12 @@ impl Harness {
         Self::with(Config::default())
     }
 
-    pub fn with(mut config: Config) -> Self {
-        let disk = SimDisk::new();
+    pub fn with(config: Config) -> Self {
+        Self::on_disk(config, &SimDisk::new())
+    }
+
+    /// A server whose data are in `/data` of a disk.
+    pub fn on_disk(mut config: Config, disk: &SimDisk) -> Self {
         disk.put_dir("/data");
         config.dir = b"/data".to_vec();
         let clock = Arc::new(ManualClock::at(START_MS));
@@ -43,7 +47,7 @@ impl Harness {
             network: Box::new(NoNetwork),
             config_file: None,
         });
-        Self { server, clock, disk }
+        Self { server, clock, disk: disk.clone() }
     }
 
     /// A new connection from this machine.

@@ -32,11 +32,7 @@ name_check!(
 );
 
 const SNAPSHOT: Directive = Directive { section: Section::Snapshotting, ..ROW };
-const AOF: Directive = Directive {
-    section: Section::AppendOnly,
-    support: Support::Idle("the append-only file"),
-    ..ROW
-};
+const AOF: Directive = Directive { section: Section::AppendOnly, ..ROW };
 
 /// The rows.
 pub static ROWS: &[Directive] = &[
@@ -126,7 +122,6 @@ pub static ROWS: &[Directive] = &[
         name: "appendonly",
         kind: flag!(appendonly),
         deny_loading: true,
-        support: Support::Off("the append-only file"),
         doc: "Log every write to the append-only file, from which a restart recovers.",
         ..AOF
     },

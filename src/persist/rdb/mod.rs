@@ -139,7 +139,7 @@ impl Progress {
 
     /// Waits as a test asked for, unless told to end.
     #[inline]
-    fn delay(&self) {
+    pub(in crate::persist) fn delay(&self) {
         let us = self.key_delay_us.load(Ordering::Relaxed);
         if us != 0 {
             self.delay_by(us);

@@ -1,0 +1,444 @@
+//! The append only file on a disk that fails: what was acknowledged is there after a restart.
+
+use rhubarb::config::{Allow, AppendFsync, Config};
+use rhubarb::server::client::ClientRef;
+use rhubarb::util::file::sim::{EIO, ENOSPC, Fault, Loss, Op, SimDisk};
+
+use crate::harness::Harness;
+
+const DIR: &str = "/data/appendonlydir";
+
+fn config(appendfsync: AppendFsync) -> Config {
+    Config { appendonly: true, appendfsync, enable_debug_command: Allow::Yes, ..Config::default() }
+}
+
+fn words(line: &str) -> Vec<&[u8]> {
+    line.split(' ').map(str::as_bytes).collect()
+}
+
+/// A server that has loaded what the disk holds, or why it didn't start.
+fn start(config: &Config, disk: &SimDisk) -> Option<Harness> {
+    let mut harness = Harness::on_disk(config.clone(), disk);
+    harness.server.load_aof().ok()?;
+    harness.server.open_aof().ok()?;
+    Some(harness)
+}
+
+/// Calls a command as a connection does: its reply is sent when the file has the effects. Says
+/// nothing if it can't be sent.
+fn call(harness: &mut Harness, client: ClientRef, line: &str) -> Option<String> {
+    let reply = harness.call(client, &words(line));
+    harness.server.flush_aof();
+    harness.server.may_reply(client).then(|| String::from_utf8(reply).expect("text"))
+}
+
+fn digest(harness: &mut Harness) -> Vec<u8> {
+    let client = harness.connect();
+    harness.call(client, &words("DEBUG DIGEST"))
+}
+
+fn file(disk: &SimDisk, name: &str) -> Vec<u8> {
+    disk.contents(format!("{DIR}/{name}"))
+        .unwrap_or_else(|| panic!("no {name}: {:?}", disk.files()))
+}
+
+fn names(disk: &SimDisk) -> Vec<String> {
+    let inside = disk.files();
+    let inside = inside.iter().filter_map(|path| path.strip_prefix(DIR).ok());
+    inside.map(|name| name.display().to_string()).collect()
+}
+
+/// Commands of all types.
+const SOME: &[&str] = &[
+    "SET s 1",
+    "APPEND s 23",
+    "SELECT 3",
+    "RPUSH l a b c",
+    "SADD ints 1 2 3",
+    "SADD names a b c",
+    "ZADD z 1.5 a 2 b",
+    "HSET h f 1 g 2",
+    "PEXPIRE h 100000",
+    "SETEX v 100 text",
+    "SPOP names",
+    "SELECT 0",
+    "INCRBYFLOAT s 0.5",
+];
+
+#[test]
+fn a_restart_has_the_same_data() {
+    for policy in [AppendFsync::Always, AppendFsync::Everysec, AppendFsync::No] {
+        let disk = SimDisk::new();
+        let mut first = start(&config(policy), &disk).expect("started");
+        let client = first.connect();
+        for line in SOME {
+            assert!(call(&mut first, client, line).is_some(), "{line}");
+        }
+        let before = digest(&mut first);
+        drop(first);
+        let mut second = start(&config(policy), &disk).expect("started again");
+        assert_eq!(digest(&mut second), before);
+        assert_eq!(second.server.dirty, 0);
+    }
+}
+
+#[test]
+fn a_rewrite_replaces_the_files() {
+    let disk = SimDisk::new();
+    let mut first = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    let client = first.connect();
+    for line in SOME {
+        call(&mut first, client, line);
+    }
+    let many: Vec<String> = (0..200).map(|i| format!("{i} m{i}")).collect();
+    call(&mut first, client, &format!("ZADD many {}", many.join(" ")));
+    assert_eq!(
+        call(&mut first, client, "BGREWRITEAOF").as_deref(),
+        Some("+Background append only file rewriting started\r\n")
+    );
+    call(&mut first, client, "RPUSH after 1");
+    first.advance(100);
+    let form = if names(&disk).iter().any(|name| name.ends_with(".rdb")) { "rdb" } else { "aof" };
+    assert_eq!(
+        names(&disk),
+        [
+            format!("appendonly.aof.2.base.{form}"),
+            "appendonly.aof.2.incr.aof".into(),
+            "appendonly.aof.manifest".into()
+        ]
+    );
+    assert_eq!(
+        String::from_utf8(file(&disk, "appendonly.aof.2.incr.aof")).expect("text"),
+        "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$5\r\nRPUSH\r\n$5\r\nafter\r\n$1\r\n1\r\n"
+    );
+    let before = digest(&mut first);
+    let mut second = start(&config(AppendFsync::Everysec), &disk).expect("started again");
+    assert_eq!(digest(&mut second), before);
+}
+
+#[test]
+fn turning_it_on_begins_with_a_rewrite() {
+    let disk = SimDisk::new();
+    let off = Config { appendonly: false, ..config(AppendFsync::Everysec) };
+    let mut first = Harness::on_disk(off, &disk);
+    let client = first.connect();
+    call(&mut first, client, "SET a 1");
+    assert_eq!(names(&disk), [""; 0]);
+    assert_eq!(call(&mut first, client, "CONFIG SET appendonly yes").as_deref(), Some("+OK\r\n"));
+    call(&mut first, client, "SET b 2");
+    first.advance(100);
+    let before = digest(&mut first);
+    assert!(names(&disk).contains(&"appendonly.aof.1.incr.aof".to_string()), "{:?}", names(&disk));
+    let mut second = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    assert_eq!(digest(&mut second), before);
+    assert_eq!(call(&mut first, client, "CONFIG SET appendonly no").as_deref(), Some("+OK\r\n"));
+    call(&mut first, client, "SET c 3");
+    let mut third = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    assert_eq!(digest(&mut third), before);
+}
+
+#[test]
+fn times_are_noted_where_asked_for() {
+    let disk = SimDisk::new();
+    let config = Config { aof_timestamp_enabled: true, ..config(AppendFsync::Everysec) };
+    let mut first = start(&config, &disk).expect("started");
+    let client = first.connect();
+    call(&mut first, client, "SET a 1");
+    call(&mut first, client, "SET b 1");
+    first.advance(2000);
+    call(&mut first, client, "GET a");
+    call(&mut first, client, "SET c 1");
+    let text = String::from_utf8(file(&disk, "appendonly.aof.1.incr.aof")).expect("text");
+    let times: Vec<&str> = text.lines().filter(|line| line.starts_with("#TS:")).collect();
+    assert_eq!(times, ["#TS:1700000000", "#TS:1700000002"]);
+    let before = digest(&mut first);
+    assert_eq!(digest(&mut start(&config, &disk).expect("started again")), before);
+}
+
+#[test]
+fn a_file_of_redis_6_moves_into_the_directory() {
+    let disk = SimDisk::new();
+    disk.put("/data/appendonly.aof", b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n");
+    let mut harness = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    let client = harness.connect();
+    assert_eq!(call(&mut harness, client, "GET a").as_deref(), Some("$1\r\n1\r\n"));
+    assert_eq!(
+        names(&disk),
+        ["appendonly.aof", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"]
+    );
+    assert_eq!(
+        file(&disk, "appendonly.aof.manifest"),
+        b"file appendonly.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+    );
+}
+
+/// Starts from an increment of these bytes; says what list `l` holds, if that succeeds.
+fn load(config: &Config, bytes: &[u8]) -> Option<(String, SimDisk)> {
+    let disk = SimDisk::new();
+    disk.put(format!("{DIR}/appendonly.aof.1.incr.aof"), bytes);
+    let manifest = b"file appendonly.aof.1.incr.aof seq 1 type i\n";
+    disk.put(format!("{DIR}/appendonly.aof.manifest"), manifest);
+    let mut harness = start(config, &disk)?;
+    let client = harness.connect();
+    let list = harness.call(client, &words("LRANGE l 0 -1"));
+    Some((String::from_utf8(list).expect("text"), disk))
+}
+
+#[test]
+fn a_file_cut_at_any_byte_loads_every_whole_command() {
+    let push = |n: usize| format!("*3\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n$1\r\n{n}\r\n");
+    let transaction = format!("*1\r\n$5\r\nMULTI\r\n{}{}*1\r\n$4\r\nEXEC\r\n", push(4), push(5));
+    let parts = [push(1), push(2), "#TS:1700000000\r\n".into(), push(3), transaction, push(6)];
+    let elements = [1, 2, 2, 3, 5, 6];
+    let whole: String = parts.concat();
+    let config = config(AppendFsync::Everysec);
+    for cut in 0..=whole.len() {
+        let (mut end, mut expected) = (0, 0);
+        for (part, &count) in parts.iter().zip(&elements) {
+            end += part.len();
+            if end > cut {
+                break;
+            }
+            expected = count;
+        }
+        let (list, disk) = load(&config, &whole.as_bytes()[..cut]).expect("loaded");
+        assert!(list.starts_with(&format!("*{expected}\r\n")), "cut at {cut}: {list:?}");
+        let strict = Config { aof_load_truncated: false, ..config.clone() };
+        // A cut between units goes unnoticed; a note of the time may be cut short as well.
+        if load(&strict, &whole.as_bytes()[..cut]).is_some() {
+            assert!(list.starts_with(&format!("*{expected}\r\n")));
+        } else {
+            let left = file(&disk, "appendonly.aof.1.incr.aof");
+            assert!(left.len() < cut && whole.as_bytes().starts_with(&left), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_request_stops_the_start() {
+    let config = config(AppendFsync::Everysec);
+    let good = "*3\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n$1\r\n1\r\n";
+    for bad in [
+        "hello",
+        "*x\r\n",
+        "*0\r\n",
+        "*-1\r\n",
+        "*1\r\n+OK\r\n",
+        "*1\r\n$-5\r\nPING\r\n",
+        "*1\r\n$7\r\nUNHEARD\r\n",
+        "*2\r\n$3\r\nSET\r\n$1\r\na\r\n",
+        "*99999999999999999999\r\n",
+    ] {
+        assert!(load(&config, format!("{good}{bad}").as_bytes()).is_none(), "{bad:?}");
+    }
+    let zeros = "*2\r\n$3\r\nGET\r\n$9\r\nab\0\0\0\0\0\0\0\0\0\0\0\0";
+    for cut in [
+        "\0\0\0\0\0\0\0\0",
+        "*2\r\n$\0\0\0",
+        zeros,
+        "*2147483647\r\n$1\r\n",
+        "*1\r\n$9000000000000000000\r\nx",
+    ] {
+        assert!(load(&config, format!("{good}{cut}").as_bytes()).is_some(), "{cut:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_stops_the_start() {
+    let disk = SimDisk::new();
+    let manifest = b"file appendonly.aof.1.incr.aof seq 1 type i\n";
+    disk.put(format!("{DIR}/appendonly.aof.manifest"), manifest);
+    assert!(start(&config(AppendFsync::Everysec), &disk).is_none());
+    disk.put(format!("{DIR}/appendonly.aof.manifest"), b"");
+    assert!(start(&config(AppendFsync::Everysec), &disk).is_none());
+}
+
+/// Pushes numbers to a list, with rewrites in between, until something stops it. Returns those
+/// whose push was acknowledged.
+fn push_numbers(config: &Config, disk: &SimDisk) -> Vec<usize> {
+    let Some(mut harness) = start(config, disk) else { return Vec::new() };
+    let client = harness.connect();
+    let mut acked = Vec::new();
+    for n in 0..14 {
+        if n % 6 == 3 {
+            call(&mut harness, client, "BGREWRITEAOF");
+        }
+        if n == 8 {
+            harness.advance(1100);
+        }
+        match call(&mut harness, client, &format!("RPUSH l {n}")) {
+            Some(reply) if reply.starts_with(':') => acked.push(n),
+            Some(_) => harness.advance(1100),
+            _ if harness.server.shutdown.is_some() || disk.is_off() => return acked,
+            _ => {
+                // Held back until it can be written.
+                harness.advance(1100);
+                if harness.server.may_reply(client) {
+                    acked.push(n);
+                }
+            }
+        }
+    }
+    acked
+}
+
+/// What the list holds.
+fn numbers(harness: &mut Harness) -> Vec<usize> {
+    let client = harness.connect();
+    let reply = harness.call(client, &words("LRANGE l 0 -1"));
+    let text = String::from_utf8(reply).expect("text");
+    text.split("\r\n").skip(2).step_by(2).filter_map(|n| n.parse().ok()).collect()
+}
+
+#[test]
+fn no_power_cut_loses_what_always_acknowledged() {
+    let config = config(AppendFsync::Always);
+    let whole = SimDisk::new();
+    assert_eq!(push_numbers(&config, &whole).len(), 14);
+    assert!(whole.ops() > 60, "{} operations", whole.ops());
+    let losses = [Loss::All, Loss::Nothing].into_iter().chain((0..4).map(Loss::Some));
+    for loss in losses {
+        for cut in 0..whole.ops() {
+            let disk = SimDisk::new();
+            disk.fail_at(cut, Fault::PowerCut);
+            let acked = push_numbers(&config, &disk);
+            disk.reboot(loss);
+            let mut after = start(&config, &disk).unwrap_or_else(|| {
+                panic!("no start after a cut at {cut}, {loss:?}: {:?}", disk.files())
+            });
+            let found = numbers(&mut after);
+            let lost = acked.iter().any(|n| !found.contains(n));
+            assert!(!lost, "cut at {cut}, {loss:?}: {acked:?} acked, {found:?}");
+            assert!(found.iter().copied().eq(0..found.len()), "cut at {cut}, {loss:?}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn no_death_of_the_process_loses_what_everysec_acknowledged() {
+    for policy in [AppendFsync::Everysec, AppendFsync::No] {
+        let config = config(policy);
+        let whole = SimDisk::new();
+        assert_eq!(push_numbers(&config, &whole).len(), 14);
+        for cut in 0..whole.ops() {
+            let disk = SimDisk::new();
+            disk.fail_at(cut, Fault::PowerCut);
+            let acked = push_numbers(&config, &disk);
+            disk.reboot(Loss::Nothing);
+            let mut after = start(&config, &disk).expect("started");
+            let found = numbers(&mut after);
+            let lost = acked.iter().any(|n| !found.contains(n));
+            assert!(!lost, "cut at {cut}: {acked:?} acked, {found:?}");
+        }
+    }
+}
+
+#[test]
+fn no_failed_operation_loses_what_was_acknowledged() {
+    for policy in [AppendFsync::Always, AppendFsync::Everysec] {
+        let config = config(policy);
+        let whole = SimDisk::new();
+        push_numbers(&config, &whole);
+        for fault in [Fault::Error(EIO), Fault::Error(ENOSPC), Fault::Short] {
+            for at in 0..whole.ops() {
+                let disk = SimDisk::new();
+                disk.fail_at(at, fault);
+                let acked = push_numbers(&config, &disk);
+                let mut after = start(&config, &disk).unwrap_or_else(|| {
+                    panic!("no start after {fault:?} at {at}, {policy:?}: {:?}", disk.files())
+                });
+                let found = numbers(&mut after);
+                let lost = acked.iter().any(|n| !found.contains(n));
+                assert!(!lost, "{fault:?} at {at}: {acked:?} acked, {found:?}");
+                let rising = found.windows(2).all(|pair| pair[0] < pair[1]);
+                assert!(rising, "{fault:?} at {at}, {policy:?}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_until_there_is_room() {
+    let disk = SimDisk::new();
+    let mut harness = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    let client = harness.connect();
+    assert!(call(&mut harness, client, "SET a 1").is_some());
+    let before = file(&disk, "appendonly.aof.1.incr.aof");
+    let used: usize =
+        disk.files().iter().filter_map(|path| disk.contents(path)).map(|c| c.len()).sum();
+    disk.set_capacity(used + 5);
+    assert_eq!(call(&mut harness, client, "SET b 1"), None, "held back");
+    assert_eq!(file(&disk, "appendonly.aof.1.incr.aof"), before, "cut back to what is whole");
+    let other = harness.connect();
+    let misconf = "-MISCONF Errors writing to the AOF file: No space left on device\r\n";
+    assert_eq!(call(&mut harness, other, "SET c 1").as_deref(), Some(misconf));
+    assert_eq!(call(&mut harness, other, "PING").as_deref(), Some(misconf));
+    assert_eq!(call(&mut harness, other, "GET a").as_deref(), Some("$1\r\n1\r\n"));
+    let info = call(&mut harness, other, "INFO persistence").expect("a reply");
+    assert!(info.contains("aof_last_write_status:err"));
+    harness.advance(1100);
+    assert!(!harness.server.may_reply(client));
+    disk.heal();
+    harness.advance(1100);
+    assert!(harness.server.may_reply(client));
+    assert_eq!(call(&mut harness, other, "SET c 1").as_deref(), Some("+OK\r\n"));
+    let before = digest(&mut harness);
+    assert_eq!(digest(&mut start(&config(AppendFsync::Everysec), &disk).expect("started")), before);
+}
+
+#[test]
+fn a_failed_sync_refuses_writes_and_leads_to_a_rewrite() {
+    let disk = SimDisk::new();
+    let mut harness = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    let client = harness.connect();
+    call(&mut harness, client, "SET a 1");
+    disk.break_op(Op::Sync, EIO);
+    harness.advance(1100);
+    let refused = call(&mut harness, client, "SET b 1").expect("a reply");
+    assert_eq!(refused, "-MISCONF Errors writing to the AOF file: Input/output error\r\n");
+    disk.heal();
+    harness.advance(1100);
+    assert_eq!(call(&mut harness, client, "SET b 1").as_deref(), Some("+OK\r\n"));
+    harness.advance(1100);
+    harness.advance(1100);
+    // The sync lost a part of the file, which the rewrite has made good.
+    disk.reboot(Loss::All);
+    let mut after = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    let client = after.connect();
+    assert_eq!(
+        call(&mut after, client, "MGET a b").as_deref(),
+        Some("*2\r\n$1\r\n1\r\n$1\r\n1\r\n")
+    );
+}
+
+#[test]
+fn an_error_ends_the_server_where_replies_wait_for_syncs() {
+    for op in [Op::Write, Op::Sync] {
+        let disk = SimDisk::new();
+        let mut harness = start(&config(AppendFsync::Always), &disk).expect("started");
+        let client = harness.connect();
+        disk.break_op(op, EIO);
+        assert_eq!(call(&mut harness, client, "SET a 1"), None);
+        assert_eq!(harness.server.shutdown, Some(1));
+        harness.server.finish_aof();
+        assert!(!harness.server.may_reply(client));
+    }
+}
+
+#[test]
+fn one_write_and_one_sync_serve_all_of_a_tick() {
+    let disk = SimDisk::new();
+    let mut harness = start(&config(AppendFsync::Always), &disk).expect("started");
+    let clients: Vec<ClientRef> = (0..50).map(|_| harness.connect()).collect();
+    let reader = harness.connect();
+    let before = disk.ops();
+    for client in &clients {
+        harness.call(*client, &words("INCR n"));
+        assert!(!harness.server.may_reply(*client));
+    }
+    harness.call(reader, &words("GET n"));
+    assert!(harness.server.may_reply(reader), "who reads doesn't wait");
+    harness.server.flush_aof();
+    assert_eq!(disk.ops() - before, 2);
+    assert!(clients.iter().all(|client| harness.server.may_reply(*client)));
+}
