@@ -25,4 +25,6 @@ pub mod commands;
 
 pub mod net;
 
+pub mod checks;
+pub mod daemon;
 pub mod options;

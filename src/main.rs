@@ -5,17 +5,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fs, io, thread};
 
-use rhubarb::config::Config;
+use rhubarb::config::{Config, SyslogFacility};
+use rhubarb::net::supervise;
 use rhubarb::options::{self, Invocation};
 use rhubarb::server::network::NoNetwork;
 use rhubarb::server::{Parts, REDIS_VERSION, RHUBARB_VERSION};
 use rhubarb::util::clock::{Clock, SystemClock};
 use rhubarb::util::file::OsDisk;
 use rhubarb::util::log::{Level, Log};
-use rhubarb::{commands, net};
+use rhubarb::util::syslog::{self, Syslog};
+use rhubarb::{checks, commands, daemon, net};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Where a daemon leaves its process id, unless it is told to elsewhere.
+const DAEMON_PIDFILE: &str = "/var/run/redis.pid";
 
 /// The executor's stack: what the recursion limits of scripts were measured with.
 const STACK_BYTES: usize = 16 << 20;
@@ -30,7 +35,24 @@ fn main() -> ExitCode {
             eprint!("{text}");
             ExitCode::FAILURE
         }
-        Invocation::Serve { config, file } => {
+        Invocation::CheckSystem => end(checks::check_system(&mut io::stdout().lock())),
+        Invocation::TestMemory(megabytes) => {
+            end(checks::test_memory(megabytes, &mut io::stdout().lock()))
+        }
+        Invocation::Serve { mut config, file, stdin } => {
+            let is_daemon = daemon::is_daemon();
+            if config.daemonize && !is_daemon && supervise::Manager::of(&config).is_none() {
+                return match daemon::start(&stdin) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => {
+                        eprintln!("Can't start a daemon: {error}");
+                        ExitCode::FAILURE
+                    }
+                };
+            }
+            if is_daemon && config.pidfile.is_empty() {
+                config.pidfile = DAEMON_PIDFILE.into();
+            }
             let executor = thread::Builder::new().name("executor".into()).stack_size(STACK_BYTES);
             let served = executor.spawn(|| serve(*config, file)).map(thread::JoinHandle::join);
             match served {
@@ -41,12 +63,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// The exit code of a check.
+fn end(passed: io::Result<bool>) -> ExitCode {
+    if passed.unwrap_or(false) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn serve(mut config: Config, file: Option<PathBuf>) -> io::Result<i32> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let log = Log::stdout(commands::config::log_level(&config), Arc::clone(&clock));
     open_log(&config, &log)?;
     enter_dir(&mut config, &log)?;
+    if config.syslog_enabled {
+        let ident = String::from_utf8_lossy(&config.syslog_ident);
+        log.add_syslog(Syslog::new(syslog::SOCKET, &ident, facility(&config)));
+    }
     greet(&config, file.as_deref(), &log);
+    supervise::starting(&config, &log);
     if let Err(error) = commands::config::adjust_oom(&config) {
         log.warning(format_args!("Unable to write oom_score_adj: {error}"));
     }
@@ -66,6 +98,21 @@ fn serve(mut config: Config, file: Option<PathBuf>) -> io::Result<i32> {
         let _ = fs::remove_file(path_of(&pidfile));
     }
     code
+}
+
+/// The facility's number in RFC 3164.
+fn facility(config: &Config) -> u8 {
+    match config.syslog_facility {
+        SyslogFacility::User => 1,
+        SyslogFacility::Local0 => 16,
+        SyslogFacility::Local1 => 17,
+        SyslogFacility::Local2 => 18,
+        SyslogFacility::Local3 => 19,
+        SyslogFacility::Local4 => 20,
+        SyslogFacility::Local5 => 21,
+        SyslogFacility::Local6 => 22,
+        SyslogFacility::Local7 => 23,
+    }
 }
 
 fn path_of(bytes: &[u8]) -> PathBuf {

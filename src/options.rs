@@ -7,23 +7,26 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use crate::config::{CommandLine, Config, Disk};
+use clap::{Arg, ArgAction, Command, value_parser};
+
+use crate::commands;
+use crate::config::{CommandLine, Config, Disk, LoadError};
 use crate::server::{REDIS_VERSION, RHUBARB_VERSION};
 
-const HELP: &str = "\
-Usage: rhubarb-server [configuration file] [options] [-]
-       rhubarb-server --help | -h | --version | -v
+const USAGE: &str = "\
+rhubarb-server [/path/to/redis.conf] [options] [-]
+       rhubarb-server - (read the configuration from standard input)";
 
-Options are directives of the configuration file, each with two dashes before its name.
-A single dash reads more of the configuration from standard input.
+const EXAMPLES: &str = "\
+Options are directives of the configuration file, each with two dashes before its name. A single
+dash at the end reads more of the configuration from standard input.
 
 Examples:
-       rhubarb-server
-       rhubarb-server /etc/redis/redis.conf
+       rhubarb-server (run the server with the defaults)
+       echo 'maxmemory 128mb' | rhubarb-server -
+       rhubarb-server /etc/redis/6379.conf
        rhubarb-server --port 7777 --requirepass secret
-       rhubarb-server redis.conf --loglevel verbose -
-       echo 'maxclients 128' | rhubarb-server -
-";
+       rhubarb-server /etc/myredis.conf --loglevel verbose -";
 
 /// What the program is to do.
 #[derive(Debug)]
@@ -32,28 +35,26 @@ pub enum Invocation {
     Print(String),
     /// Print this to the standard error and end with exit code 1.
     Fail(String),
+    /// Look for what may be wrong with the system.
+    CheckSystem,
+    /// Test so many megabytes of memory.
+    TestMemory(usize),
     /// Run a server.
     Serve {
         /// The configuration.
         config: Box<Config>,
         /// The file that it came from, as an absolute path.
         file: Option<PathBuf>,
+        /// What was read from standard input.
+        stdin: Vec<u8>,
     },
 }
 
 /// Makes sense of the words after the program's name.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Invocation {
     let words: Vec<Vec<u8>> = words.map(OsString::into_vec).collect();
-    match words.first().map(Vec::as_slice) {
-        Some(b"-v" | b"--version") if words.len() == 1 => {
-            return Invocation::Print(format!(
-                "Redis server v={REDIS_VERSION} sha=00000000:0 malloc=jemalloc-5.3.0 bits={} \
-                 build=rhubarb-{RHUBARB_VERSION}\n",
-                usize::BITS
-            ));
-        }
-        Some(b"-h" | b"--help") if words.len() == 1 => return Invocation::Print(HELP.into()),
-        _ => {}
+    if let Some(special) = special(&words) {
+        return special;
     }
     let line = CommandLine::parse(&words);
     let mut stdin = Vec::new();
@@ -67,8 +68,70 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Invocation {
     let file = line.file.clone().map(|path| PathBuf::from(OsString::from_vec(path)));
     // The working directory may change: the file is found again by its absolute path.
     let file = file.map(|path| std::path::absolute(&path).unwrap_or(path));
-    match Config::load(&line, &stdin, &Disk) {
-        Ok(config) => Invocation::Serve { config: Box::new(config), file },
+    match load(&line, &stdin) {
+        Ok(config) => Invocation::Serve { config: Box::new(config), file, stdin },
         Err(error) => Invocation::Fail(format!("{error}\n")),
     }
+}
+
+/// The options that come first and have no server run.
+fn grammar() -> Command {
+    let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
+    Command::new("rhubarb-server")
+        .override_usage(USAGE)
+        .after_help(EXAMPLES)
+        .disable_help_flag(true)
+        .arg(flag("help", "Print this").short('h'))
+        .arg(flag("version", "Print the version").short('v'))
+        .arg(flag("check-system", "Look for what may be wrong with the system"))
+        .arg(
+            Arg::new("test-memory")
+                .long("test-memory")
+                .help("Test so much memory")
+                .value_name("megabytes")
+                .value_parser(value_parser!(usize)),
+        )
+}
+
+/// What is asked for instead of a server. As in redis-server, only the first word tells.
+fn special(words: &[Vec<u8>]) -> Option<Invocation> {
+    const WITH_VALUE: &[u8] = b"--test-memory";
+    let first = words.first()?;
+    let known: [&[u8]; 6] = [b"-h", b"--help", b"-v", b"--version", b"--check-system", WITH_VALUE];
+    if !known.contains(&first.as_slice()) {
+        return None;
+    }
+    let count = if first == WITH_VALUE { 2 } else { 1 };
+    let words = words.iter().take(count).map(|word| OsString::from_vec(word.clone()));
+    let mut grammar = grammar();
+    let matches =
+        match grammar.try_get_matches_from_mut([OsString::from("")].into_iter().chain(words)) {
+            Ok(matches) => matches,
+            Err(error) => return Some(Invocation::Fail(error.to_string())),
+        };
+    Some(if matches.get_flag("version") {
+        Invocation::Print(format!(
+            "Redis server v={REDIS_VERSION} sha=00000000:0 malloc=jemalloc-5.3.0 bits={} \
+             build=rhubarb-{RHUBARB_VERSION}\n",
+            usize::BITS
+        ))
+    } else if matches.get_flag("check-system") {
+        Invocation::CheckSystem
+    } else if let Some(megabytes) = matches.get_one("test-memory") {
+        Invocation::TestMemory(*megabytes)
+    } else {
+        // redis-server's help goes to the standard error, too.
+        Invocation::Fail(grammar.render_help().to_string())
+    })
+}
+
+/// Reads the configuration, and sees whether the commands can be renamed as it says.
+fn load(line: &CommandLine, stdin: &[u8]) -> Result<Config, LoadError> {
+    let config = Config::load(line, stdin, &Disk)?;
+    let mut commands = commands::table();
+    for renamed in &config.renamed_commands {
+        let done = commands.rename(&renamed.from, &renamed.to);
+        done.map_err(|reason| renamed.refused(reason))?;
+    }
+    Ok(config)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::commands::reply_help;
-use crate::config::{Config, OomScoreAdj, SetContext, SetError};
+use crate::config::{Config, Extent, OomScoreAdj, SetContext, SetError};
 use crate::resp::{Args, Error};
 use crate::server::Server;
 use crate::server::client::ClientFlags;
@@ -222,24 +222,25 @@ fn resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
 }
 
 fn rewrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    rewrite_file(ctx, Extent::Changed)?;
+    ctx.srv.log.notice("CONFIG REWRITE executed with success.");
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Rewrites the configuration file.
+pub(super) fn rewrite_file(ctx: &mut Ctx<'_>, extent: Extent) -> Result<(), Error> {
     let Some(path) = ctx.srv.config_file.clone() else { return Err(Error::NoConfigFile) };
-    match write_file(&path, &ctx.srv.config) {
-        Ok(()) => {
-            ctx.srv.log.notice("CONFIG REWRITE executed with success.");
-            ctx.out.ok();
-            Ok(())
-        }
-        Err(error) => {
-            ctx.srv.log.warning(format_args!("CONFIG REWRITE failed: {error}"));
-            let text = error.to_string();
-            let reason = text.split(" (os error").next().unwrap_or_default();
-            Err(Error::other(format!("ERR Rewriting config file: {reason}")))
-        }
-    }
+    write_file(&path, &ctx.srv.config, extent).map_err(|error| {
+        ctx.srv.log.warning(format_args!("CONFIG REWRITE failed: {error}"));
+        let text = error.to_string();
+        let reason = text.split(" (os error").next().unwrap_or_default();
+        Error::other(format!("ERR Rewriting config file: {reason}"))
+    })
 }
 
 /// Writes the file whole under another name, then puts it in place: it is never half written.
-fn write_file(path: &Path, config: &Config) -> io::Result<()> {
+fn write_file(path: &Path, config: &Config, extent: Extent) -> io::Result<()> {
     let old = fs::read(path).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Ok(Vec::new()),
         _ => Err(error),
@@ -247,7 +248,7 @@ fn write_file(path: &Path, config: &Config) -> io::Result<()> {
     let mut hidden = path.as_os_str().to_owned();
     hidden.push(format!(".{}.tmp", std::process::id()));
     let file = fs::File::create(&hidden)?;
-    io::Write::write_all(&mut &file, &config.rewrite(&old))?;
+    io::Write::write_all(&mut &file, &config.rewrite(&old, extent))?;
     file.sync_all()?;
     fs::rename(&hidden, path)
 }

@@ -3,15 +3,18 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::commands::config::rewrite_file;
 use crate::commands::reply_help;
+use crate::config::Extent;
 use crate::keyspace::{Digest, Entry};
 use crate::resp::{Args, Error};
-use crate::server::client::ClientFlags;
+use crate::server::client::{Client, ClientFlags};
 use crate::server::command::{Command, Handler};
 use crate::server::ctx::Ctx;
 use crate::server::load_rdb::Into;
 use crate::spec::{Flags, Group};
 use crate::util::num;
+use crate::value::Value;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[Command {
@@ -32,27 +35,34 @@ pub const COMMANDS: &[Command] = &[Command {
 /// Each subcommand: its name, its least and greatest number of arguments, and its handler.
 const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
     ("aof-flush-sleep", 1, 1, aof_flush_sleep),
+    ("assert", 0, 0, crash),
     ("change-repl-id", 0, 0, change_repl_id),
+    ("config-rewrite-force-all", 0, 0, config_rewrite_force_all),
     ("digest", 0, 0, digest),
     ("digest-value", 0, usize::MAX, digest_value),
     ("error", 1, 1, error),
     ("help", 0, 0, help),
     ("htstats", 1, 1, htstats),
     ("htstats-key", 1, 1, htstats_key),
+    ("listpack", 1, 1, listpack),
     ("loadaof", 0, 0, loadaof),
     ("log", 1, 1, log),
     ("object", 1, 1, object),
+    ("panic", 0, 0, crash),
     ("pause-cron", 1, 1, pause_cron),
     ("populate", 1, 3, populate),
     ("protocol", 1, 1, protocol),
+    ("quicklist", 1, 2, quicklist),
     ("quicklist-packed-threshold", 1, 1, packed_threshold),
     ("reload", 0, usize::MAX, reload),
     ("replybuffer", 2, 2, replybuffer),
+    ("segfault", 0, 0, crash),
     ("set-active-expire", 1, 1, set_active_expire),
     ("set-disable-deny-scripts", 1, 1, set_disable_deny_scripts),
     ("set-skip-checksum-validation", 1, 1, set_skip_checksums),
     ("sleep", 1, 1, sleep),
     ("stringmatch-len", 2, 2, stringmatch_len),
+    ("structsize", 0, 0, structsize),
 ];
 
 fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -120,6 +130,66 @@ fn aof_flush_sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     ctx.srv.run_id = crate::util::seed::random_hex(40);
     ctx.out.ok();
+    Ok(())
+}
+
+fn config_rewrite_force_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    rewrite_file(ctx, Extent::All)?;
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Ends the process at once, as by a fault: that is what it is for.
+fn crash(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let name = String::from_utf8_lossy(&args[1]).to_ascii_uppercase();
+    ctx.srv.log.warning(format_args!("Crashing: DEBUG {name} was called"));
+    if args.is(1, "segfault") {
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::SEGV);
+    }
+    std::process::abort()
+}
+
+fn listpack(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    describe(ctx, args, "listpack", "ERR Not a listpack encoded object.", "Listpack")
+}
+
+fn quicklist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    describe(ctx, args, "quicklist", "ERR Not a quicklist encoded object.", "Quicklist")
+}
+
+/// Logs what a value of an encoding consists of.
+fn describe(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    encoding: &str,
+    other: &'static str,
+    name: &str,
+) -> Result<(), Error> {
+    let entry = found(ctx, &args[2])?;
+    let value =
+        entry.value().filter(|_| entry.encoding() == encoding).ok_or(Error::other(other))?;
+    let text = format!(
+        "{encoding} at {:#x}: {} elements, {} bytes",
+        entry.address(),
+        value.len(),
+        value.heap_bytes()
+    );
+    ctx.srv.log.warning(text);
+    ctx.out.simple(format!("{name} structure printed on stdout").as_bytes());
+    Ok(())
+}
+
+/// The sizes of what takes most of the memory, in bytes.
+fn structsize(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let text = format!(
+        "bits:{} client:{} entry:{} value:{}",
+        usize::BITS,
+        size_of::<Client>(),
+        size_of::<Entry>(),
+        size_of::<Value>()
+    );
+    ctx.out.simple(text.as_bytes());
     Ok(())
 }
 
@@ -380,8 +450,12 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
         &[
             "AOF-FLUSH-SLEEP <microsec>",
             "    Server will sleep before flushing the AOF, this is used for testing.",
+            "ASSERT",
+            "    End the server at once, as if a check had failed.",
             "CHANGE-REPL-ID",
             "    Give the server a new replication identifier.",
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    Like CONFIG REWRITE but writes all settings, also those at their defaults.",
             "DIGEST",
             "    Output a hex signature representing the current DB content.",
             "DIGEST-VALUE <key> [<key> ...]",
@@ -392,18 +466,24 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    Return hash table statistics of the specified database.",
             "HTSTATS-KEY <key>",
             "    Like HTSTATS but for the hash table stored at <key>'s value.",
+            "LISTPACK <key>",
+            "    Describe the listpack at <key> in the server log.",
             "LOADAOF",
             "    Flush the AOF buffers on disk and reload the AOF in memory.",
             "LOG <message>",
             "    Write <message> to the server log.",
             "OBJECT <key>",
             "    Show low level info about `key` and associated value.",
+            "PANIC",
+            "    End the server at once, as if something impossible had happened.",
             "PAUSE-CRON <0|1>",
             "    1 stops the work by the clock, save for deadlines.",
             "POPULATE <count> [<prefix>] [<size>]",
             "    Create <count> string keys named key:<num>, or <prefix>:<num>.",
             "PROTOCOL <type>",
             "    Reply with a test value of the specified type.",
+            "QUICKLIST <key> [<0|1>]",
+            "    Describe the list at <key> in the server log.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Checks <size> only: lists have no such threshold.",
             "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
@@ -413,6 +493,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    * NOSAVE: the file is loaded as it is.",
             "REPLYBUFFER RESIZING <0|1>",
             "    0 keeps large output buffers when they are empty.",
+            "SEGFAULT",
+            "    End the server by the signal of a wrong access to memory.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    0 leaves keys that are due until they are accessed.",
             "SET-DISABLE-DENY-SCRIPTS <0|1>",
@@ -423,6 +505,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    Stop the server for <seconds>. Decimals allowed.",
             "STRINGMATCH-LEN <len> <pattern>",
             "    Match a string of <len> characters with <pattern>.",
+            "STRUCTSIZE",
+            "    Return the sizes of the most frequent structures.",
         ],
     );
     Ok(())

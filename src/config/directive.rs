@@ -203,16 +203,16 @@ macro_rules! flag {
 }
 /// `Kind::Int` over a field, of any integer type that holds the bounds.
 macro_rules! int {
-    ($field:ident, $min:expr, $max:expr) => {
-        int!($field, $min, $max, Plain)
+    ($($field:ident).+, $min:expr, $max:expr) => {
+        int!($($field).+, $min, $max, Plain)
     };
-    ($field:ident, $min:expr, $max:expr, $unit:ident) => {
+    ($($field:ident).+, $min:expr, $max:expr, $unit:ident) => {
         Kind::Int {
             min: $min as i128,
             max: $max as i128,
             unit: Unit::$unit,
-            get: |c| c.$field as i128,
-            set: |c, value| store(&mut c.$field, value),
+            get: |c| c.$($field).+ as i128,
+            set: |c, value| store(&mut c.$($field).+, value),
         }
     };
 }

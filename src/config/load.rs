@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use super::directive::{Origin, Reason, quoted};
 use super::table::lookup;
-use super::values::{Config, Text};
+use super::values::{Config, RenamedCommand, Text};
 use crate::util::split::split_args;
 
 /// Version that error texts name.
@@ -124,6 +124,14 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+impl RenamedCommand {
+    /// The error of this line: only who knows the commands can tell.
+    pub fn refused(&self, reason: impl Into<Reason>) -> LoadError {
+        let (number, text) = self.line.clone();
+        LoadError::Line { number, text, reason: reason.into() }
+    }
+}
+
 impl Config {
     /// The defaults, changed by the file that the command line names, then by the text of standard
     /// input (if it asks for that), then by its options.
@@ -189,6 +197,13 @@ impl Loader<'_> {
                     let included = self.read(path)?;
                     self.text(&included, depth + 1)?;
                 }
+                [from, to] if name.eq_ignore_ascii_case(b"rename-command") => {
+                    self.config.renamed_commands.push(RenamedCommand {
+                        from: from.to_vec(),
+                        to: to.to_vec(),
+                        line: (at + 1, line.to_vec()),
+                    });
+                }
                 _ => self.directive(name, values).map_err(refused)?,
             }
         }
@@ -213,10 +228,6 @@ impl Loader<'_> {
     fn unlisted(&mut self, name: &[u8], values: &[&[u8]]) -> Result<(), Reason> {
         let name = name.to_ascii_lowercase();
         match (name.as_slice(), values) {
-            (b"rename-command", [from, to]) => {
-                self.config.renamed_commands.push((from.to_vec(), to.to_vec()));
-                Ok(())
-            }
             (_, [_]) if OBSOLETE.contains(&name.as_slice()) => {
                 self.config.obsolete_directives.push(name);
                 Ok(())

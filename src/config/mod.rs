@@ -22,7 +22,7 @@ pub use directive::{
 };
 pub use disk::Disk;
 pub use load::{CommandLine, Files, LoadError};
-pub use rewrite::example;
+pub use rewrite::{Extent, example};
 pub use runtime::{SetContext, SetError};
 pub use table::{directives, lookup};
 pub use values::*;

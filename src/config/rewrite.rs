@@ -20,6 +20,15 @@ struct Old {
     signed: bool,
 }
 
+/// What a rewritten file holds beside what it held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Settings that aren't defaults.
+    Changed,
+    /// All settings.
+    All,
+}
+
 impl Old {
     fn parse(text: &[u8]) -> Self {
         let mut old = Self { lines: Vec::new(), uses: HashMap::new(), signed: false };
@@ -51,13 +60,13 @@ impl Old {
     }
 
     /// Puts a directive's lines where it stood before, new ones at the end, and blanks the rest.
-    fn rewrite(&mut self, directive: &Directive, config: &Config) {
+    fn rewrite(&mut self, directive: &Directive, config: &Config, extent: Extent) {
         let mut places = self.uses.remove(directive.name).unwrap_or_default();
         for line in directive.lines(config) {
             let text = [directive.name.as_bytes(), b" ", &line.value].concat();
             match places.pop_front().and_then(|place| self.lines.get_mut(place)) {
                 Some(old) => *old = text,
-                None if line.force => self.append(text),
+                None if line.force || extent == Extent::All => self.append(text),
                 None => {}
             }
         }
@@ -89,11 +98,11 @@ impl Old {
 
 impl Config {
     /// The file `old` changed so that it gives this configuration: comments and order stay, changed
-    /// settings are replaced, and those that it lacks are appended unless they are defaults.
-    pub fn rewrite(&self, old: &[u8]) -> Text {
+    /// settings are replaced, and those that it lacks are appended, as far as `extent` says.
+    pub fn rewrite(&self, old: &[u8], extent: Extent) -> Text {
         let mut old = Old::parse(old);
         for directive in directives() {
-            old.rewrite(directive, self);
+            old.rewrite(directive, self, extent);
         }
         old.into_text()
     }

@@ -2,6 +2,7 @@
 //! Never parses text, never touches a file or a socket, never decides what a setting does.
 
 use super::words::*;
+use crate::value::Limits;
 
 /// Text of a setting: bytes, since paths and passwords need not be UTF-8.
 pub type Text = Vec<u8>;
@@ -79,39 +80,15 @@ pub struct ShutdownFlags {
     pub force: bool,
 }
 
-/// The thresholds at which values change their encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most fields of a listpack hash.
-    pub hash_max_listpack_entries: usize,
-    /// Longest field or value of a listpack hash, in bytes.
-    pub hash_max_listpack_value: usize,
-    /// Size of a list node: entries if positive; -1 to -5 stand for 4, 8, 16, 32, 64 KiB.
-    pub list_max_listpack_size: i32,
-    /// Nodes at each end of a list that stay uncompressed; 0 turns compression off.
-    pub list_compress_depth: u32,
-    /// Most members of an intset set.
-    pub set_max_intset_entries: usize,
-    /// Most members of a listpack set.
-    pub set_max_listpack_entries: usize,
-    /// Longest member of a listpack set, in bytes.
-    pub set_max_listpack_value: usize,
-    /// Most members of a listpack sorted set.
-    pub zset_max_listpack_entries: usize,
-    /// Longest member of a listpack sorted set, in bytes.
-    pub zset_max_listpack_value: usize,
-    /// Longest sparse HyperLogLog, in bytes.
-    pub hll_sparse_max_bytes: usize,
-    /// Longest stream node, in bytes; 0 is no limit.
-    pub stream_node_max_bytes: usize,
-    /// Most entries of a stream node; 0 is no limit.
-    pub stream_node_max_entries: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Config::default().limits()
-    }
+/// One `rename-command`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenamedCommand {
+    /// The command's name, in any case.
+    pub from: Text,
+    /// Its new name; empty for none.
+    pub to: Text,
+    /// Number and text of the line that says so.
+    pub line: (usize, Text),
 }
 
 /// `bind`'s default: every IPv4 address, and every IPv6 address if there is IPv6.
@@ -272,7 +249,7 @@ config_fields! {
     /// How SIGTERM shuts down.
     shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::default();
     /// `rename-command` pairs in order (old, new); an empty new name removes the command. No directive of CONFIG GET.
-    renamed_commands: Vec<(Text, Text)> = Vec::new();
+    renamed_commands: Vec<RenamedCommand> = Vec::new();
     /// Directives of old versions that were read and have no meaning any more.
     obsolete_directives: Vec<Text> = Vec::new();
     // Snapshotting
@@ -497,30 +474,12 @@ config_fields! {
     /// Keyspace notifications that are published.
     notify_keyspace_events: NotifyFlags = NotifyFlags::NONE;
     // Encodings
-    /// See `Limits`.
-    hash_max_listpack_entries: usize = 512;
-    /// See `Limits`.
-    hash_max_listpack_value: usize = 64;
-    /// See `Limits`.
-    list_max_listpack_size: i32 = -2;
-    /// See `Limits`.
+    /// Where values change their encoding.
+    limits: Limits = Limits::default();
+    /// Nodes at each end of a list that stay uncompressed; 0 turns compression off.
     list_compress_depth: u32 = 0;
-    /// See `Limits`.
-    set_max_intset_entries: usize = 512;
-    /// See `Limits`.
-    set_max_listpack_entries: usize = 128;
-    /// See `Limits`.
-    set_max_listpack_value: usize = 64;
-    /// See `Limits`.
-    zset_max_listpack_entries: usize = 128;
-    /// See `Limits`.
-    zset_max_listpack_value: usize = 64;
-    /// See `Limits`.
+    /// Longest sparse HyperLogLog, in bytes.
     hll_sparse_max_bytes: usize = 3000;
-    /// See `Limits`.
-    stream_node_max_bytes: usize = 4096;
-    /// See `Limits`.
-    stream_node_max_entries: u64 = 100;
     // Advanced
     /// Grow tables in idle time too.
     activerehashing: bool = true;
@@ -537,24 +496,6 @@ config_fields! {
 }
 
 impl Config {
-    /// The thresholds of the value encodings.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            hash_max_listpack_entries: self.hash_max_listpack_entries,
-            hash_max_listpack_value: self.hash_max_listpack_value,
-            list_max_listpack_size: self.list_max_listpack_size,
-            list_compress_depth: self.list_compress_depth,
-            set_max_intset_entries: self.set_max_intset_entries,
-            set_max_listpack_entries: self.set_max_listpack_entries,
-            set_max_listpack_value: self.set_max_listpack_value,
-            zset_max_listpack_entries: self.zset_max_listpack_entries,
-            zset_max_listpack_value: self.zset_max_listpack_value,
-            hll_sparse_max_bytes: self.hll_sparse_max_bytes,
-            stream_node_max_bytes: self.stream_node_max_bytes,
-            stream_node_max_entries: self.stream_node_max_entries,
-        }
-    }
-
     /// The output limit of a class of clients.
     pub fn output_limit(&self, class: ClientClass) -> OutputLimit {
         self.client_output_buffer_limit[class as usize]

@@ -10,6 +10,7 @@ mod conn;
 mod listener;
 mod migrate;
 mod signals;
+pub mod supervise;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -172,6 +173,7 @@ async fn serve(mut parts: Parts) -> io::Result<i32> {
             }
         }
     }
+    supervise::stopping(&config, &log);
     if let Some(code @ 1..) = net.server.borrow().shutdown {
         // What went wrong has been logged, and nothing can be done any more.
         return Ok(code);
@@ -225,6 +227,7 @@ async fn load(net: Rc<Net>, begun: Load) {
             for kind in net.listeners.borrow().kinds() {
                 server.log.notice(format_args!("Ready to accept connections {kind}"));
             }
+            supervise::ready(&server.config, &server.log);
         }
         Err(LoadFailed) => server.shutdown = Some(1),
     }

@@ -165,16 +165,24 @@ impl Table {
         id
     }
 
-    /// Gives a command another name, or none if `to` is empty (`rename-command`). Says whether
-    /// there was such a command, and none of the new name.
-    pub fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
-        let Some(id) = self.by_name.remove(from.to_ascii_lowercase().as_slice()) else {
-            return false;
+    /// Gives a command another name, or none if `to` is empty (`rename-command`).
+    ///
+    /// # Errors
+    /// The reason, in Redis's words, if there is no such command or one of the new name.
+    pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), &'static str> {
+        let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
+        let Some(&id) = self.by_name.get(from.as_slice()) else {
+            return Err("No such command in rename-command");
         };
-        let is_free =
-            to.is_empty() || self.by_name.insert(to.to_ascii_lowercase().into(), id).is_none();
+        if from != to && self.by_name.contains_key(to.as_slice()) {
+            return Err("Target command name already exists");
+        }
+        self.by_name.remove(from.as_slice());
+        if !to.is_empty() {
+            self.by_name.insert(to.into(), id);
+        }
         self.short = ShortNames::of(&self.by_name);
-        is_free
+        Ok(())
     }
 
     /// The command that `args` calls: of a container, the subcommand.

@@ -70,7 +70,7 @@ pub const RHUBARB_VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Server {
     /// The configuration in force.
     pub config: Config,
-    /// The encodings' thresholds, from the configuration.
+    /// Where values change their encoding: the configuration's, at hand for every command.
     pub limits: value::Limits,
     /// The databases.
     pub dbs: Vec<Db>,
@@ -189,13 +189,14 @@ impl Server {
     /// A server with empty databases.
     pub fn new(parts: Parts) -> Self {
         let Parts { config, mut commands, clock, disk, log, network, config_file } = parts;
-        for (from, to) in &config.renamed_commands {
-            commands.rename(from, to);
+        for renamed in &config.renamed_commands {
+            // Whoever read the configuration has checked that it can be.
+            let _ = commands.rename(&renamed.from, &renamed.to);
         }
         let now_ms = clock.unix_us() / 1000;
         let aof = aof::Aof::new(&config, &disk, &clock, network.aof_waker());
         Self {
-            limits: limits_of(&config),
+            limits: config.limits,
             dbs: (0..config.databases).map(|_| Db::new()).collect(),
             clients: Clients::default(),
             counters: Counters::new(commands.rows()),
@@ -272,7 +273,7 @@ impl Server {
 
     /// Takes over what follows from a changed configuration.
     pub fn apply_config(&mut self, config: Config) {
-        self.limits = limits_of(&config);
+        self.limits = config.limits;
         self.eviction = Eviction::new(&config);
         self.config = config;
         self.limit_client_memory();
@@ -350,21 +351,5 @@ impl Server {
     /// Whether a command is being executed for this client or for anybody.
     pub fn is_executing(&self) -> bool {
         self.executing.is_some()
-    }
-}
-
-/// The encodings' thresholds, as the value layer wants them.
-fn limits_of(config: &Config) -> value::Limits {
-    value::Limits {
-        hash_max_listpack_entries: config.hash_max_listpack_entries,
-        hash_max_listpack_value: config.hash_max_listpack_value,
-        list_max_listpack_size: config.list_max_listpack_size,
-        set_max_intset_entries: config.set_max_intset_entries,
-        set_max_listpack_entries: config.set_max_listpack_entries,
-        set_max_listpack_value: config.set_max_listpack_value,
-        zset_max_listpack_entries: config.zset_max_listpack_entries,
-        zset_max_listpack_value: config.zset_max_listpack_value,
-        stream_node_max_bytes: config.stream_node_max_bytes,
-        stream_node_max_entries: config.stream_node_max_entries,
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::clock::Clock;
+use super::syslog::Syslog;
 
 /// The weight of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,7 @@ pub enum Level {
 struct Inner {
     level: Level,
     sink: Option<File>,
+    syslog: Option<Syslog>,
 }
 
 /// A handle to the log. Cloning shares.
@@ -43,7 +45,7 @@ pub struct Log {
 impl Log {
     /// A log of lines from `level` up, to standard output.
     pub fn stdout(level: Level, clock: Arc<dyn Clock>) -> Self {
-        let inner = Inner { level, sink: None };
+        let inner = Inner { level, sink: None, syslog: None };
         Self { inner: Arc::new(Mutex::new(inner)), clock, pid: std::process::id() }
     }
 
@@ -55,6 +57,11 @@ impl Log {
         };
         self.inner.lock().sink = sink;
         Ok(())
+    }
+
+    /// Tells what follows to the system's logger too.
+    pub fn add_syslog(&self, syslog: Syslog) {
+        self.inner.lock().syslog = Some(syslog);
     }
 
     /// Sets the least level that is written.
@@ -82,6 +89,9 @@ impl Log {
                 io::stdout().lock().write_all(line.as_bytes()).and_then(|()| io::stdout().flush())
             }
         };
+        if let Some(syslog) = &mut inner.syslog {
+            syslog.send(level, &short_stamp(self.clock.unix_us()), &text.to_string());
+        }
     }
 
     /// Writes bytes as they are (the start-up logo), if lines of `level` are written.
@@ -96,6 +106,9 @@ impl Log {
                 io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())
             }
         };
+        if let Some(syslog) = &mut inner.syslog {
+            syslog.send(level, &short_stamp(self.clock.unix_us()), text);
+        }
     }
 
     /// A notice.
@@ -116,6 +129,18 @@ impl Log {
 
 /// `23 Nov 2026 10:30:00.123` in UTC.
 fn stamp(unix_us: i64) -> String {
+    let (year, month, day, time) = parts(unix_us);
+    format!("{day:02} {month} {year} {time}")
+}
+
+/// `Nov  4 10:30:00` in UTC, as the system's logger has it.
+fn short_stamp(unix_us: i64) -> String {
+    let (_, month, day, time) = parts(unix_us);
+    format!("{month} {day:2} {}", &time[..8])
+}
+
+/// Year, month, day and time of day.
+fn parts(unix_us: i64) -> (i64, &'static str, i64, String) {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let ms = unix_us.div_euclid(1000);
@@ -123,7 +148,7 @@ fn stamp(unix_us: i64) -> String {
     let (year, month, day) = civil(days);
     let month = MONTHS[usize::try_from(month - 1).unwrap_or(0).min(11)];
     let (h, m, s, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-    format!("{day:02} {month} {year} {h:02}:{m:02}:{s:02}.{ms:03}")
+    (year, month, day, format!("{h:02}:{m:02}:{s:02}.{ms:03}"))
 }
 
 /// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant, "chrono-compatible
@@ -141,12 +166,13 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
-    use super::stamp;
+    use super::{short_stamp, stamp};
 
     #[test]
     fn stamps_are_civil_dates() {
         assert_eq!(stamp(0), "01 Jan 1970 00:00:00.000");
         assert_eq!(stamp(951_827_696_789_000), "29 Feb 2000 12:34:56.789");
         assert_eq!(stamp(-1), "31 Dec 1969 23:59:59.999");
+        assert_eq!(short_stamp(0), "Jan  1 00:00:00");
     }
 }

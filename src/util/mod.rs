@@ -10,4 +10,5 @@ pub mod prefetch;
 pub mod process;
 pub mod seed;
 pub mod split;
+pub mod syslog;
 pub mod worker;

@@ -503,8 +503,7 @@ mod tests {
         set_max_listpack_value: 6,
         zset_max_listpack_entries: 8,
         zset_max_listpack_value: 6,
-        stream_node_max_bytes: 4096,
-        stream_node_max_entries: 100,
+        ..Limits::DEFAULT
     };
 
     fn contents(hash: &Hash) -> Model {

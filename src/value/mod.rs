@@ -185,8 +185,8 @@ pub enum Unfit {
     Duplicate,
 }
 
-/// The thresholds between small and large encodings, from the configuration.
-#[derive(Debug, Clone, Copy)]
+/// The thresholds between small and large encodings: settings of these names, with their defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// `hash-max-listpack-entries`
     pub hash_max_listpack_entries: usize,
@@ -210,19 +210,24 @@ pub struct Limits {
     pub stream_node_max_entries: u64,
 }
 
+impl Limits {
+    /// The defaults of the settings.
+    pub const DEFAULT: Self = Self {
+        hash_max_listpack_entries: 512,
+        hash_max_listpack_value: 64,
+        list_max_listpack_size: -2,
+        set_max_intset_entries: 512,
+        set_max_listpack_entries: 128,
+        set_max_listpack_value: 64,
+        zset_max_listpack_entries: 128,
+        zset_max_listpack_value: 64,
+        stream_node_max_bytes: 4096,
+        stream_node_max_entries: 100,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            hash_max_listpack_entries: 128,
-            hash_max_listpack_value: 64,
-            list_max_listpack_size: -2,
-            set_max_intset_entries: 512,
-            set_max_listpack_entries: 128,
-            set_max_listpack_value: 64,
-            zset_max_listpack_entries: 128,
-            zset_max_listpack_value: 64,
-            stream_node_max_bytes: 4096,
-            stream_node_max_entries: 100,
-        }
+        Self::DEFAULT
     }
 }

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["commands"],
     &["net"],
-    &["options"],
+    &["checks", "daemon", "options"],
 ];
 
 fn rank(module: &str) -> Option<usize> {

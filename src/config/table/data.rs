@@ -215,21 +215,21 @@ pub static ROWS: &[Directive] = &[
     Directive {
         name: "hash-max-listpack-entries",
         alias: Some("hash-max-ziplist-entries"),
-        kind: int!(hash_max_listpack_entries, 0, i64::MAX),
+        kind: int!(limits.hash_max_listpack_entries, 0, i64::MAX),
         doc: "Hashes with up to this many fields are stored compactly ...",
         ..ENCODINGS
     },
     Directive {
         name: "hash-max-listpack-value",
         alias: Some("hash-max-ziplist-value"),
-        kind: int!(hash_max_listpack_value, 0, i64::MAX, Memory),
+        kind: int!(limits.hash_max_listpack_value, 0, i64::MAX, Memory),
         doc: "... if no field or value is longer than this.",
         ..ENCODINGS
     },
     Directive {
         name: "list-max-listpack-size",
         alias: Some("list-max-ziplist-size"),
-        kind: int!(list_max_listpack_size, i32::MIN, i32::MAX),
+        kind: int!(limits.list_max_listpack_size, i32::MIN, i32::MAX),
         doc: "Elements per node of a list; or -1 to -5 for 4, 8, 16, 32 or 64 kilobytes.",
         ..ENCODINGS
     },
@@ -241,33 +241,33 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "set-max-intset-entries",
-        kind: int!(set_max_intset_entries, 0, i64::MAX),
+        kind: int!(limits.set_max_intset_entries, 0, i64::MAX),
         doc: "Sets of integers with up to this many members are stored as sorted integers.",
         ..ENCODINGS
     },
     Directive {
         name: "set-max-listpack-entries",
-        kind: int!(set_max_listpack_entries, 0, i64::MAX),
+        kind: int!(limits.set_max_listpack_entries, 0, i64::MAX),
         doc: "Other sets with up to this many members are stored compactly ...",
         ..ENCODINGS
     },
     Directive {
         name: "set-max-listpack-value",
-        kind: int!(set_max_listpack_value, 0, i64::MAX, Memory),
+        kind: int!(limits.set_max_listpack_value, 0, i64::MAX, Memory),
         doc: "... if no member is longer than this.",
         ..ENCODINGS
     },
     Directive {
         name: "zset-max-listpack-entries",
         alias: Some("zset-max-ziplist-entries"),
-        kind: int!(zset_max_listpack_entries, 0, i64::MAX),
+        kind: int!(limits.zset_max_listpack_entries, 0, i64::MAX),
         doc: "Sorted sets with up to this many members are stored compactly ...",
         ..ENCODINGS
     },
     Directive {
         name: "zset-max-listpack-value",
         alias: Some("zset-max-ziplist-value"),
-        kind: int!(zset_max_listpack_value, 0, i64::MAX, Memory),
+        kind: int!(limits.zset_max_listpack_value, 0, i64::MAX, Memory),
         doc: "... if no member is longer than this.",
         ..ENCODINGS
     },
@@ -279,13 +279,13 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "stream-node-max-bytes",
-        kind: int!(stream_node_max_bytes, 0, i64::MAX, Memory),
+        kind: int!(limits.stream_node_max_bytes, 0, i64::MAX, Memory),
         doc: "Size of a stream's node; 0 is no limit.",
         ..ENCODINGS
     },
     Directive {
         name: "stream-node-max-entries",
-        kind: int!(stream_node_max_entries, 0, i64::MAX),
+        kind: int!(limits.stream_node_max_entries, 0, i64::MAX),
         doc: "Entries of a stream's node; 0 is no limit.",
         ..ENCODINGS
     },

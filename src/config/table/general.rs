@@ -31,7 +31,6 @@ const CLIENTS: Directive = Directive { section: Section::Clients, ..ROW };
 pub static ROWS: &[Directive] = &[
     Directive {
         name: "daemonize",
-        support: Support::Off("daemonizing"),
         kind: flag!(daemonize),
         mutability: Mutability::Startup,
         doc: "Run in the background, detached from the terminal.",
@@ -39,7 +38,6 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "supervised",
-        support: Support::Off("supervision"),
         kind: word!(supervised, Supervised),
         mutability: Mutability::Startup,
         doc: "Service manager to tell about readiness: \"upstart\", \"systemd\", \"auto\" \
@@ -72,7 +70,6 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "syslog-enabled",
-        support: Support::Off("syslog"),
         kind: flag!(syslog_enabled),
         mutability: Mutability::Startup,
         doc: "Log to the system logger too.",
