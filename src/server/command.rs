@@ -344,8 +344,14 @@ mod tests {
         for name in ["", "ge", "get\0", "getrange1", "incrbyfloa", &"x".repeat(100)] {
             assert_eq!(table.by_name(name.as_bytes()), None, "{name:?}");
         }
-        assert!(table.rename(b"GET", b"fetch-it-all"));
-        assert!(table.rename(b"getrange", b""));
+        assert_eq!(table.rename(b"GET", b"fetch-it-all"), Ok(()));
+        assert_eq!(table.rename(b"getrange", b""), Ok(()));
+        assert!(table.rename(b"getrange", b"x").is_err_and(|reason| reason.starts_with("No such")));
+        assert!(
+            table
+                .rename(b"fetch-it-all", b"incrbyfloat")
+                .is_err_and(|reason| reason.starts_with("Target"))
+        );
         assert!(table.by_name(b"get").is_none() && table.by_name(b"getrange").is_none());
         assert!(table.by_name(b"Fetch-It-All").is_some());
     }

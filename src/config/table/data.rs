@@ -72,19 +72,22 @@ pub static ROWS: &[Directive] = &[
     Directive {
         name: "lazyfree-lazy-eviction",
         kind: flag!(lazyfree_lazy_eviction),
-        doc: "Free removed values in the background on eviction.",
+        doc: "Tell replicas and the append-only file UNLINK instead of DEL for keys that are \
+              evicted. Large values are freed in the background either way.",
         ..MEMORY
     },
     Directive {
         name: "lazyfree-lazy-expire",
         kind: flag!(lazyfree_lazy_expire),
-        doc: "Free expired values in the background.",
+        doc: "Tell replicas and the append-only file UNLINK instead of DEL for keys that expire. \
+              Large values are freed in the background either way.",
         ..MEMORY
     },
     Directive {
         name: "lazyfree-lazy-server-del",
         kind: flag!(lazyfree_lazy_server_del),
-        doc: "Free overwritten values in the background.",
+        doc: "Tell replicas and the append-only file UNLINK instead of DEL for keys that a \
+              command empties. Large values are freed in the background either way.",
         ..MEMORY
     },
     Directive {

@@ -87,6 +87,12 @@ impl Grammar {
                 continue;
             }
             let command = maker.command(rule);
+            if rule.full_name == "xautoclaim" && command.len() > 3 {
+                // 7.2 creates the consumer in any case.
+                let mut create = words(&["XGROUP", "CREATECONSUMER"]);
+                create.extend_from_slice(&command[1..4]);
+                out.push(create);
+            }
             let blocking = rule.flags.contains(Flags::BLOCKING);
             match maker.rng.u8(0..20) {
                 _ if blocking => {
@@ -226,6 +232,12 @@ impl Maker {
         let times = match (flags.contains(ArgFlags::MULTIPLE), self.numkeys) {
             (true, Some(numkeys)) if is_key => numkeys,
             (true, Some(numkeys)) if argument.name == "weight" => numkeys,
+            (true, Some(keys)) if rule.full_name.starts_with("xread") => keys,
+            (true, None) if rule.full_name.starts_with("xread") && is_key => {
+                let keys = self.rng.usize(1..4);
+                self.numkeys = Some(keys);
+                keys
+            }
             (true, _) => self.rng.usize(1..5),
             (false, _) => 1,
         };
@@ -255,6 +267,10 @@ impl Maker {
     }
 
     fn value(&mut self, rule: &Rule, kind: &str, display: &str) -> Vec<u8> {
+        if display == "milliseconds" && rule.full_name.starts_with("xread") {
+            // 7.2 refuses a time that can't be added to the clock.
+            return self.one_of(&["0", "1", "1000", "-1", "x"]);
+        }
         if self.chance(80) {
             return self.one_of(&["", "x", "-1", "9223372036854775807", "nan", "1e400"]);
         }
