@@ -13,6 +13,9 @@ const ROUNDS: u32 = 50;
 /// A check: its name, and what is wrong and could be done, if something is.
 type Check = (&'static str, fn() -> Option<String>);
 
+/// The word of a pattern at a place, salted.
+type Pattern = fn(u64, u64) -> u64;
+
 const CHECKS: &[Check] = &[
     ("slow-clocksource", slow_clock),
     ("xen-clocksource", xen_clock),
@@ -92,7 +95,7 @@ fn huge_pages() -> Option<String> {
 pub fn test_memory(megabytes: usize, out: &mut impl Write) -> io::Result<bool> {
     let words = megabytes.checked_mul((1 << 20) / size_of::<u64>());
     let mut memory: Vec<u64> = Vec::new();
-    if !words.is_some_and(|words| memory.try_reserve_exact(words).is_ok()) {
+    if words.is_none_or(|words| memory.try_reserve_exact(words).is_err()) {
         writeln!(out, "Unable to allocate {megabytes} megabytes")?;
         return Ok(false);
     }
@@ -102,7 +105,7 @@ pub fn test_memory(megabytes: usize, out: &mut impl Write) -> io::Result<bool> {
     for round in 1..=ROUNDS {
         let mut rng = fastrand::Rng::with_seed(u64::from(round));
         let salt = rng.u64(..);
-        let patterns: [(&str, fn(u64, u64) -> u64); 4] = [
+        let patterns: [(&str, Pattern); 4] = [
             ("addressing", |at, _| at),
             ("random", |at, salt| (at ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             ("solid", |at, _| if at.is_multiple_of(2) { 0 } else { u64::MAX }),
