@@ -14,6 +14,7 @@ pub mod value;
 
 pub mod keyspace;
 
+pub mod acl;
 pub mod config;
 pub mod persist;
 pub mod script;

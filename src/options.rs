@@ -9,8 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
+use crate::acl::{RuleError, Users};
 use crate::commands;
 use crate::config::{CommandLine, Config, Disk, LoadError};
+use crate::server::acl::declared_users;
+use crate::server::command::Table;
 use crate::server::{REDIS_VERSION, RHUBARB_VERSION};
 
 const USAGE: &str = "\
@@ -125,7 +128,8 @@ fn special(words: &[Vec<u8>]) -> Option<Invocation> {
     })
 }
 
-/// Reads the configuration, and sees whether the commands can be renamed as it says.
+/// Reads the configuration, and sees whether the commands can be renamed as it says, and its users
+/// be had.
 fn load(line: &CommandLine, stdin: &[u8]) -> Result<Config, LoadError> {
     let config = Config::load(line, stdin, &Disk)?;
     let mut commands = commands::table();
@@ -133,5 +137,23 @@ fn load(line: &CommandLine, stdin: &[u8]) -> Result<Config, LoadError> {
         let done = commands.rename(&renamed.from, &renamed.to);
         done.map_err(|reason| renamed.refused(reason))?;
     }
+    check_users(&config, &commands)?;
     Ok(config)
+}
+
+/// Checks the form of the users' rules. Commands that don't exist are left to the start.
+fn check_users(config: &Config, commands: &Table) -> Result<(), LoadError> {
+    if config.users.is_empty() {
+        return Ok(());
+    }
+    let users = Users::new(commands.catalog());
+    match declared_users(&config.users, &users, false) {
+        Err(refused) if refused.error != RuleError::Unknown => {
+            let (number, text) = refused.place;
+            let word = String::from_utf8_lossy(&refused.word);
+            let reason = format!("Error in user declaration '{word}': {}", refused.error);
+            Err(LoadError::Line { number, text, reason: reason.into() })
+        }
+        _ => Ok(()),
+    }
 }

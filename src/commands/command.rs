@@ -8,7 +8,7 @@ use crate::commands::reply_help;
 use crate::resp::{Args, Error, Reply};
 use crate::server::command::{Command, Registered, Table};
 use crate::server::ctx::Ctx;
-use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search, key_positions};
+use crate::spec::{Category, Find, Flags, Group, KeySpec, Keys, Search};
 use crate::util::glob::GlobPattern;
 
 const COMMAND: Command = Command {
@@ -293,55 +293,23 @@ fn getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 /// The keys of a whole command, as indices into its arguments.
-fn keys_of(table: &Table, args: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, Error> {
+fn keys_of(table: &Table, args: Args<'_>) -> Result<Keys, Error> {
     let Ok(id) = table.find(&args) else {
         return Err(Error::other("ERR Invalid command specified"));
     };
     let command = table.get(id).command;
-    let is_key = |spec: &KeySpec| !spec.flags.contains(KeyFlags::NOT_KEY);
-    if command.get_keys.is_none() && !command.keys.iter().any(is_key) {
+    if !command.has_keys() {
         return Err(Error::other("ERR The command has no key arguments"));
     }
     if !command.fits(args.len()) {
         return Err(Error::other("ERR Invalid number of arguments specified for command"));
     }
-    let specified = key_positions(command.keys, &args);
-    let keys = match command.get_keys {
-        None => specified,
-        Some(get_keys) => get_keys(&args).map(|found| with_flags(found, specified)),
-    };
-    let keys = refined(command.name, args, keys.unwrap_or_default());
-    match keys.is_empty() && !command.flags.contains(Flags::NO_MANDATORY_KEYS) {
-        true => Err(Error::other("ERR Invalid arguments specified for command")),
-        false => Ok(keys),
+    let (keys, fits) = command.keys_of(&args);
+    let found = fits && !keys.is_empty();
+    match found || command.flags.contains(Flags::NO_MANDATORY_KEYS) {
+        true => Ok(if found { keys } else { Keys::new() }),
+        false => Err(Error::other("ERR Invalid arguments specified for command")),
     }
-}
-
-/// Keys that a command's own function found, with the flags that the specifications have for them.
-/// What these can't place is written to, as far as one can know.
-fn with_flags(
-    found: Vec<usize>,
-    specified: Option<Vec<(usize, KeyFlags)>>,
-) -> Vec<(usize, KeyFlags)> {
-    let specified = specified.unwrap_or_default();
-    let flags_at = |index| specified.iter().find(|(at, _)| *at == index).map(|(_, flags)| *flags);
-    let written = KeyFlags::OW.union(KeyFlags::UPDATE);
-    found.into_iter().map(|index| (index, flags_at(index).unwrap_or(written))).collect()
-}
-
-/// What a command does to its keys, where that depends on its other arguments.
-fn refined(name: &str, args: Args<'_>, mut keys: Vec<(usize, KeyFlags)>) -> Vec<(usize, KeyFlags)> {
-    let read_and_written = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE);
-    let has = |word| (2..args.len()).any(|i| args.is(i, word));
-    let flags = match name {
-        "set" if (3..args.len()).any(|i| args.is(i, "get")) => read_and_written,
-        "set" => KeyFlags::OW.union(KeyFlags::UPDATE),
-        "bitfield" if has("set") || has("incrby") => read_and_written,
-        "bitfield" => KeyFlags::RO.union(KeyFlags::ACCESS),
-        _ => return keys,
-    };
-    keys.iter_mut().for_each(|(_, found)| *found = flags);
-    keys
 }
 
 fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {

@@ -130,8 +130,8 @@ fn apply(srv: &mut Server, new: Config) -> Result<(), SetError> {
         return Err(error);
     }
     srv.log.set_level(log_level(&new));
-    if new.requirepass != old.requirepass && new.requirepass.is_empty() {
-        srv.authenticate_all();
+    if new.requirepass != old.requirepass {
+        srv.set_default_password(&new.requirepass);
     }
     let mut new = new;
     if new.dir != old.dir {
@@ -231,7 +231,9 @@ fn rewrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
 /// Rewrites the configuration file.
 pub(super) fn rewrite_file(ctx: &mut Ctx<'_>, extent: Extent) -> Result<(), Error> {
     let Some(path) = ctx.srv.config_file.clone() else { return Err(Error::NoConfigFile) };
-    write_file(&path, &ctx.srv.config, extent).map_err(|error| {
+    let users = ctx.srv.user_lines();
+    let config = Config { users, ..ctx.srv.config.clone() };
+    write_file(&path, &config, extent).map_err(|error| {
         ctx.srv.log.warning(format_args!("CONFIG REWRITE failed: {error}"));
         let text = error.to_string();
         let reason = text.split(" (os error").next().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The connection itself: PING, ECHO, SELECT, AUTH, HELLO, RESET, QUIT.
 
-use crate::config::Config;
+use crate::acl::UserId;
 use crate::resp::{Args, Error, Proto};
 use crate::server::client::{ClientFlags, Subscriptions};
 use crate::server::command::Command;
@@ -130,33 +130,15 @@ fn select(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks a password; the comparison takes the same time whatever the input.
-fn is_password(config: &Config, user: &[u8], password: &[u8]) -> bool {
-    let wanted = &config.requirepass;
-    let mut differs = u8::from(user != b"default") | u8::from(wanted.len() != password.len());
-    for (i, byte) in password.iter().enumerate() {
-        differs |= byte ^ wanted.get(i).copied().unwrap_or(!byte);
-    }
-    wanted.is_empty() && user == b"default" || differs == 0
-}
-
-fn authenticate(ctx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
-    if !is_password(&ctx.srv.config, user, password) {
-        ctx.srv.counters.access_denied_auth += 1;
-        return Err(Error::WrongPass);
-    }
-    ctx.client().authenticated = true;
-    Ok(())
-}
-
 fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let default = ctx.srv.users.get(UserId::DEFAULT);
     let (user, password) = match args.len() {
-        2 if ctx.srv.config.requirepass.is_empty() => return Err(Error::AuthNoPassword),
+        2 if default.needs_no_password() => return Err(Error::AuthNoPassword),
         2 => (&b"default"[..], args.at(1)),
         3 => (args.at(1), args.at(2)),
         _ => return Err(Error::Syntax),
     };
-    authenticate(ctx, user, password)?;
+    ctx.srv.log_in(ctx.client, &args, user, password)?;
     ctx.out.ok();
     Ok(())
 }
@@ -194,9 +176,9 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
     }
     if let Some((user, password)) = login {
-        authenticate(ctx, user, password)?;
+        ctx.srv.log_in(ctx.client, &args, user, password)?;
     }
-    if !ctx.client().authenticated {
+    if ctx.srv.clients.get(ctx.client).is_some_and(|client| ctx.srv.needs_login(client)) {
         return Err(Error::HelloNoAuth);
     }
     if let Some(name) = name {
@@ -236,7 +218,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     ctx.srv.unsubscribe_all(id);
     ctx.srv.disable_tracking(id);
     ctx.srv.monitors.retain(|monitor| *monitor != id);
-    let authenticated = ctx.srv.config.requirepass.is_empty();
+    ctx.srv.log_out(id);
     let client = ctx.client();
     client.subs = Subscriptions::default();
     client.flags.remove(
@@ -249,7 +231,6 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     );
     client.db = 0;
     client.name = Box::default();
-    client.authenticated = authenticated;
     ctx.db = 0;
     ctx.out.set_proto(Proto::Resp2);
     ctx.out.simple(b"RESET");

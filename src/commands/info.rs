@@ -362,9 +362,9 @@ fn stats(srv: &mut Server, text: &mut String) {
         "reply_buffer_shrinks" = 0,
         "reply_buffer_expands" = 0,
         "acl_access_denied_auth" = counters.access_denied_auth,
-        "acl_access_denied_cmd" = 0,
-        "acl_access_denied_key" = 0,
-        "acl_access_denied_channel" = 0,
+        "acl_access_denied_cmd" = counters.access_denied_command,
+        "acl_access_denied_key" = counters.access_denied_key,
+        "acl_access_denied_channel" = counters.access_denied_channel,
     );
 }
 

@@ -3,6 +3,7 @@
 //! To add a command, add a row to its family's `COMMANDS` and write the handler below it. Handlers
 //! are plain functions: no I/O, time and randomness through `Ctx`.
 
+pub mod acl;
 pub mod admin;
 pub mod aof;
 pub mod bitfield;
@@ -50,6 +51,7 @@ use crate::value::Collection;
 
 /// The rows of every family.
 pub const FAMILIES: &[&[Command]] = &[
+    acl::COMMANDS,
     admin::COMMANDS,
     aof::COMMANDS,
     bitfield::COMMANDS,

@@ -6,7 +6,7 @@ use crate::server::command::Command;
 use crate::server::ctx::Ctx;
 use crate::server::propagate::Targets;
 use crate::server::pubsub::Kind;
-use crate::spec::{Flags, Group, KeyFlags, KeySpec};
+use crate::spec::{Channels, Flags, Group, KeyFlags, KeySpec};
 use crate::util::glob::GlobPattern;
 
 const ANYTIME: Flags = Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE);
@@ -21,6 +21,7 @@ pub const COMMANDS: &[Command] = &[
         name: "subscribe",
         arity: -2,
         flags: SUBSCRIBE,
+        channels: Channels::From(1),
         since: "2.0.0",
         complexity: "O(N), N channels",
         summary: "Listens to channels.",
@@ -43,6 +44,7 @@ pub const COMMANDS: &[Command] = &[
         name: "psubscribe",
         arity: -2,
         flags: SUBSCRIBE,
+        channels: Channels::PatternsFrom(1),
         since: "2.0.0",
         complexity: "O(N), N patterns",
         summary: "Listens to the channels that match patterns.",
@@ -65,6 +67,7 @@ pub const COMMANDS: &[Command] = &[
         name: "ssubscribe",
         arity: -2,
         flags: SUBSCRIBE,
+        channels: Channels::From(1),
         keys: SHARD_KEYS,
         since: "7.0.0",
         complexity: "O(N), N channels",
@@ -89,6 +92,7 @@ pub const COMMANDS: &[Command] = &[
         name: "publish",
         arity: 3,
         flags: PUBLISH,
+        channels: Channels::One(1),
         since: "2.0.0",
         complexity: "O(N+M), N listeners to the channel, M patterns",
         summary: "Sends a message to a channel.",
@@ -100,6 +104,7 @@ pub const COMMANDS: &[Command] = &[
         name: "spublish",
         arity: 3,
         flags: PUBLISH,
+        channels: Channels::One(1),
         keys: &[KeySpec::one(1, KeyFlags::NOT_KEY)],
         since: "7.0.0",
         complexity: "O(N), N listeners to the channel",

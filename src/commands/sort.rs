@@ -136,7 +136,7 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn parse(args: Args<'a>, may_store: bool) -> Result<Self, Error> {
+    fn parse(args: Args<'a>, may_store: bool, may_look_up: bool) -> Result<Self, Error> {
         let mut request = Self::default();
         let mut at = 2;
         while at < args.len() {
@@ -155,8 +155,14 @@ impl<'a> Request<'a> {
                 at += 1;
             } else if args.is(at, "by") && left >= 1 {
                 request.order_by(args.at(at + 1));
+                if !may_look_up && matches!(request.by, Some(Pattern::Key { .. })) {
+                    return Err(Error::SortByDenied);
+                }
                 at += 1;
             } else if args.is(at, "get") && left >= 1 {
+                if !may_look_up {
+                    return Err(Error::SortGetDenied);
+                }
                 request.get.push(Pattern::parse(args.at(at + 1)));
                 at += 1;
             } else {
@@ -186,11 +192,18 @@ impl<'a> Request<'a> {
 // ---- the handlers ---------------------------------------------------------------------------
 
 fn sort(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    run(ctx, args.at(1), Request::parse(args, true)?)
+    let request = Request::parse(args, true, may_look_up(ctx, &args))?;
+    run(ctx, args.at(1), request)
 }
 
 fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    run(ctx, args.at(1), Request::parse(args, false)?)
+    let request = Request::parse(args, false, may_look_up(ctx, &args))?;
+    run(ctx, args.at(1), request)
+}
+
+/// Whether the user may read the keys that patterns name, that is all.
+fn may_look_up(ctx: &Ctx<'_>, args: &Args<'_>) -> bool {
+    ctx.srv.may_read_all_keys(ctx.client, ctx.command, args)
 }
 
 fn run(ctx: &mut Ctx<'_>, key: &[u8], mut request: Request<'_>) -> Result<(), Error> {
@@ -440,7 +453,7 @@ mod tests {
             zset.set(member.as_bytes(), score, &Limits::default());
         }
         let words: ArgBuf = ["sort", "z", "by", "nosort"].iter().chain(options).collect();
-        let mut request = Request::parse(words.args(), true).unwrap();
+        let mut request = Request::parse(words.args(), true, true).unwrap();
         let elements = collect(&zset.into_value(), &mut request, false).unwrap();
         assert!(request.nosort && request.limit.is_none());
         elements.args().iter().flatten().copied().collect()

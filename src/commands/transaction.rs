@@ -106,6 +106,12 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
         let db = ctx.client().db;
         let out = std::mem::take(&mut ctx.out);
         let args = queued.args.args();
+        if let Err(error) = ctx.srv.admit_queued(id, queued.command, &args) {
+            ctx.out = out;
+            ctx.out.error(&error);
+            ctx.srv.counters.error(error.code());
+            continue;
+        }
         ctx.out = ctx.srv.call(id, queued.command, db, args, Caller::Exec, out).out;
     }
     ctx.db = ctx.client().db;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::values::{Config, Text};
 use crate::util::num::{parse_i64, parse_memory};
+use crate::util::split::quote;
 
 /// Why a value was refused, in Redis's words.
 pub type Reason = Cow<'static, str>;
@@ -390,19 +391,7 @@ pub(super) fn memory(bytes: i128) -> Text {
 
 /// Text in double quotes, with escapes that the file's parser undoes.
 pub(super) fn quoted(text: &[u8]) -> Text {
-    let mut out = vec![b'"'];
-    for &byte in text {
-        match byte {
-            b'\\' | b'"' => out.extend([b'\\', byte]),
-            b'\n' => out.extend(b"\\n"),
-            b'\r' => out.extend(b"\\r"),
-            b'\t' => out.extend(b"\\t"),
-            0x07 => out.extend(b"\\a"),
-            0x08 => out.extend(b"\\b"),
-            b' '..=b'~' => out.push(byte),
-            _ => out.extend(format!("\\x{byte:02x}").bytes()),
-        }
-    }
-    out.push(b'"');
+    let mut out = Text::new();
+    quote(text, &mut out);
     out
 }

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use super::directive::{Origin, Reason, quoted};
 use super::table::lookup;
-use super::values::{Config, RenamedCommand, Text};
+use super::values::{Config, RenamedCommand, Text, UserLine};
 use crate::util::split::split_args;
 
 /// Version that error texts name.
@@ -204,6 +204,10 @@ impl Loader<'_> {
                         line: (at + 1, line.to_vec()),
                     });
                 }
+                [user, ..] if name.eq_ignore_ascii_case(b"user") => {
+                    let place = (at + 1, line.to_vec());
+                    self.user(user, values, place).map_err(refused)?;
+                }
                 _ => self.directive(name, values).map_err(refused)?,
             }
         }
@@ -224,6 +228,22 @@ impl Loader<'_> {
         directive.set(&mut self.config, words, Origin::Startup { first })
     }
 
+    /// A user's declaration. Its rules are for others to read, who know the commands.
+    fn user(&mut self, name: &[u8], values: &[&[u8]], place: (usize, Text)) -> Result<(), Reason> {
+        let is_same = |known: &UserLine| known.words.first().is_some_and(|known| known == name);
+        if self.config.users.iter().any(is_same) {
+            let name = String::from_utf8_lossy(name);
+            return Err(format!(
+                "Error in user declaration '{name}': Duplicate user found. A user can only be \
+                 defined once in config files"
+            )
+            .into());
+        }
+        let words = values.iter().map(|word| word.to_vec()).collect();
+        self.config.users.push(UserLine { words, place });
+        Ok(())
+    }
+
     /// Directives that are no settings.
     fn unlisted(&mut self, name: &[u8], values: &[&[u8]]) -> Result<(), Reason> {
         let name = name.to_ascii_lowercase();
@@ -232,7 +252,6 @@ impl Loader<'_> {
                 self.config.obsolete_directives.push(name);
                 Ok(())
             }
-            (b"user", [_, ..]) => Err("user: not supported yet: access control lists".into()),
             (b"loadmodule", [_, ..]) => Err("loadmodule: modules are not supported".into()),
             (b"sentinel", [_, ..]) => Err("sentinel directive while not in sentinel mode".into()),
             (b"sentinel", []) => Err("sentinel: sentinel mode is not supported".into()),

@@ -108,6 +108,22 @@ const PUBSUB_OUTPUT: OutputLimit =
 const NO_OUTPUT_LIMIT: OutputLimit = OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
 
 /// Writes the struct and its `Default` from one list, so that a field and its default never part.
+/// A `user` line: a name and its rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserLine {
+    /// The name, and the rules after it.
+    pub words: Vec<Text>,
+    /// The number of the line in the file, from 1, and its text.
+    pub place: (usize, Text),
+}
+
+impl UserLine {
+    /// A line that stands in no file yet.
+    pub fn new(words: Vec<Text>) -> Self {
+        Self { words, place: (0, Text::new()) }
+    }
+}
+
 macro_rules! config_fields {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $default:expr;)+) => {
         /// Every setting of the server. Units are in each field's documentation.
@@ -250,6 +266,8 @@ config_fields! {
     shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::default();
     /// `rename-command` pairs in order (old, new); an empty new name removes the command. No directive of CONFIG GET.
     renamed_commands: Vec<RenamedCommand> = Vec::new();
+    /// `user` lines. No directive of CONFIG GET.
+    users: Vec<UserLine> = Vec::new();
     /// Directives of old versions that were read and have no meaning any more.
     obsolete_directives: Vec<Text> = Vec::new();
     // Snapshotting

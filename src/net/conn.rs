@@ -389,7 +389,7 @@ fn may_execute(server: &Server, id: ClientRef) -> Result<Limits, Halt> {
         None => Err(Halt::Closed),
         Some(client) if client.must_wait() => Err(Halt::Waits),
         Some(client) if client.is_closing() => Err(Halt::Closed),
-        Some(client) => Ok(Limits { bulk_len_max, authenticated: client.authenticated }),
+        Some(client) => Ok(Limits { bulk_len_max, authenticated: !server.needs_login(client) }),
     }
 }
 

@@ -18,6 +18,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 
+use crate::acl::UserId;
 use crate::config::Config;
 use crate::net::Net;
 use crate::net::conn::{Conn, Stream};
@@ -312,8 +313,8 @@ fn admit(net: &Rc<Net>, server: &mut Server, stream: Stream, listener: &Listener
         server.counters.rejected_connections += 1;
         Some(MAX_CLIENTS)
     } else {
-        let config = &server.config;
-        let protected = config.protected_mode && config.requirepass.is_empty();
+        let default = server.users.get(UserId::DEFAULT);
+        let protected = server.config.protected_mode && default.needs_no_password();
         (protected && !origin.local).then_some(DENIED)
     };
     if let Some(text) = refusal {
@@ -329,9 +330,8 @@ fn admit(net: &Rc<Net>, server: &mut Server, stream: Stream, listener: &Listener
     }
     server.counters.connections += 1;
     server.log.verbose(format_args!("Accepted {}", origin.addr));
-    let authenticated = server.config.requirepass.is_empty();
     let now_ms = server.clock.unix_us() / 1000;
-    let id = server.clients.add(origin, authenticated, now_ms);
+    let id = server.connect(origin, now_ms);
     let conn = Conn::new(id, stream);
     net.conns.borrow_mut().insert(id, Rc::clone(&conn));
     tokio::task::spawn_local(conn.run(Rc::clone(net)));

@@ -126,15 +126,20 @@ pub fn run(parts: Parts) -> io::Result<i32> {
     LocalSet::new().block_on(&runtime, serve(parts))
 }
 
-async fn serve(mut parts: Parts) -> io::Result<i32> {
+async fn serve(parts: Parts) -> io::Result<i32> {
     let config = parts.config.clone();
     let log = parts.log.clone();
+    let mut server = Server::new(parts);
+    if let Err(reason) = server.load_first_users() {
+        log.warning(reason);
+        return Ok(1);
+    }
     let listeners = listener::open_all(&config, &log)?;
     let (timer, flush) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let migrations = Migrations::new(Arc::clone(&parts.clock));
+    let migrations = Migrations::new(Arc::clone(&server.clock));
     let (migrated, outcomes) = unbounded_channel();
     let net = Rc::new_cyclic(|weak| {
-        parts.network = Box::new(Link {
+        server.network = Box::new(Link {
             net: weak.clone(),
             timer: Arc::clone(&timer),
             flush: Arc::clone(&flush),
@@ -142,7 +147,7 @@ async fn serve(mut parts: Parts) -> io::Result<i32> {
             migrated,
         });
         Net {
-            server: RefCell::new(Server::new(parts)),
+            server: RefCell::new(server),
             conns: RefCell::default(),
             listeners: RefCell::default(),
             read_buf: RefCell::new(vec![0; READ_MAX].into_boxed_slice()),

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 
+use crate::acl::Denial;
 use crate::keyspace::Entry;
 use crate::resp::{ArgBuf, Error};
 use crate::server::Server;
@@ -222,11 +223,29 @@ impl Server {
         }
     }
 
+    /// Whether its user may still execute the command.
+    fn recheck_blocked(&self, id: ClientRef, blocked: &Blocked) -> Result<(), Denial> {
+        match self.clients.get(id) {
+            Some(client) => self.check_client(client, blocked.command, &blocked.args.args()),
+            None => Ok(()),
+        }
+    }
+
     /// Executes a blocked command again; it ends, or stays blocked in its place.
     fn retry_blocked(&mut self, id: ClientRef) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(blocked) = client.blocked.take() else { return };
         let (command, db) = (blocked.command, blocked.db);
+        if let Err(denial) = self.recheck_blocked(id, &blocked) {
+            self.blocked.remove(id, &blocked);
+            let error = self.no_permission(id, command, &blocked.args.args(), denial);
+            self.reject(id, Some(command), &error);
+            if let Some(client) = self.clients.get_mut(id) {
+                client.flags.insert(ClientFlags::UNBLOCKED);
+            }
+            self.wake(id);
+            return;
+        }
         let again = self.execute(id, command, db, blocked.args.args(), Caller::Unblocked);
         let Some(client) = self.clients.get_mut(id) else {
             self.blocked.remove(id, &blocked);

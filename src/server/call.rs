@@ -125,11 +125,14 @@ impl Server {
             return Err(Error::wrong_arity(&*row.full_name));
         }
         let Some(client) = self.clients.get(id) else { return Ok(()) };
-        if !client.authenticated && !flags.contains(Flags::NO_AUTH) {
+        if !flags.contains(Flags::NO_AUTH) && self.needs_login(client) {
             return Err(Error::NoAuth);
         }
         if client.in_multi() && flags.contains(Flags::NO_MULTI) {
             return Err(Error::CommandInMulti);
+        }
+        if let Err(denial) = self.check_client(client, command, args) {
+            return Err(self.no_permission(id, command, args, denial));
         }
         let subscribed = !client.subs.is_empty();
         if subscribed && !client.out.resp3() && !row.command.allowed_when_subscribed() {

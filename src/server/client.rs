@@ -6,6 +6,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::acl::UserId;
 use crate::resp::{ArgBuf, Reply};
 use crate::server::blocked::Blocked;
 use crate::server::command::CommandId;
@@ -128,8 +129,10 @@ pub struct Client {
     pub lib_ver: Box<[u8]>,
     /// What it is in the middle of.
     pub flags: ClientFlags,
-    /// Whether it has authenticated, or needn't.
+    /// Whether it has authenticated, or needed not when it connected.
     pub authenticated: bool,
+    /// The user that it acts as.
+    pub user: UserId,
     /// The selected database.
     pub db: usize,
     /// Output that hasn't been sent.
@@ -257,6 +260,7 @@ impl Clients {
             lib_ver: Box::default(),
             flags,
             authenticated,
+            user: UserId::DEFAULT,
             db: 0,
             out: Reply::default(),
             late: Vec::new(),

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use crate::resp::{Args, Error};
 use crate::server::ctx::Ctx;
 use crate::spec::syntax::{self, Argument};
-use crate::spec::{Category, Find, Flags, Group, KeySpec, Search};
+use crate::spec::{Category, Channels, Find, Flags, Group, KeySpec, Search};
 
 /// What executes a command: writes its reply into `ctx.out`, or fails with an error reply.
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), Error>;
@@ -33,6 +33,8 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Where its keys stand, if `keys` can't say.
     pub get_keys: Option<GetKeys>,
+    /// Which of its arguments are channels.
+    pub channels: Channels,
     /// Group in the documentation.
     pub group: Group,
     /// The version of Redis that first had it.
@@ -64,6 +66,7 @@ impl Command {
         categories: Category::empty(),
         keys: &[],
         get_keys: None,
+        channels: Channels::None,
         group: Group::Generic,
         since: "1.0.0",
         complexity: "O(1)",

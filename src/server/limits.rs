@@ -25,7 +25,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(id) else { return };
         let pending = client.pending_out() as u64;
         let mut limit = self.config.output_limit(client.class());
-        if !client.authenticated {
+        if !client.authenticated && !self.users.admit_anybody() {
             // Who hasn't authenticated gets short errors only, and can't have them pile up.
             limit.hard_bytes = UNAUTHENTICATED_MAX;
         }

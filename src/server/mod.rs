@@ -4,15 +4,18 @@
 //! commands, sends what stands in the clients' buffers, and carries out what it asks of the
 //! [`Network`]. It knows the `Command` type, never a particular command.
 
+pub mod acl;
 pub mod aof;
 pub mod blocked;
 pub mod call;
 pub mod client;
+mod client_info;
 pub mod client_memory;
 pub mod command;
 pub mod cron;
 pub mod ctx;
 pub mod eviction;
+mod keyargs;
 pub mod keys;
 pub mod lazyfree;
 pub mod limits;
@@ -35,6 +38,7 @@ pub mod watch;
 
 use std::sync::Arc;
 
+use crate::acl::{AclLog, Users};
 use crate::config::Config;
 use crate::keyspace::Db;
 use crate::resp::Proto;
@@ -48,7 +52,7 @@ use crate::util::seed;
 use crate::value;
 
 use blocked::BlockedClients;
-use client::{ClientFlags, ClientRef, Clients};
+use client::{ClientFlags, ClientRef, Clients, Origin};
 use client_memory::ClientMemory;
 use command::Table;
 use eviction::{AccessClock, Eviction};
@@ -76,6 +80,10 @@ pub struct Server {
     pub dbs: Vec<Db>,
     /// All clients.
     pub clients: Clients,
+    /// All users.
+    pub users: Users,
+    /// What was refused to them.
+    pub acl_log: AclLog,
     /// The command table.
     pub commands: Arc<Table>,
     /// Counters for INFO.
@@ -199,6 +207,8 @@ impl Server {
             limits: config.limits,
             dbs: (0..config.databases).map(|_| Db::new()).collect(),
             clients: Clients::default(),
+            users: acl::first_users(&commands, &config),
+            acl_log: AclLog::default(),
             counters: Counters::new(commands.rows()),
             rates: Default::default(),
             commands: Arc::new(commands),
@@ -280,14 +290,10 @@ impl Server {
         self.configure_aof();
     }
 
-    /// Lets every client in: there is no password any more.
-    pub fn authenticate_all(&mut self) {
-        let ids: Vec<ClientRef> = self.clients.iter().map(|client| client.id).collect();
-        for id in ids {
-            if let Some(client) = self.clients.get_mut(id) {
-                client.authenticated = true;
-            }
-        }
+    /// Adds a client that has just connected.
+    pub fn connect(&mut self, origin: Origin, now_ms: i64) -> ClientRef {
+        let authenticated = self.users.admit_anybody();
+        self.clients.add(origin, authenticated, now_ms)
     }
 
     /// Memory in use, in bytes, as it was a moment ago: reading it exactly takes long.

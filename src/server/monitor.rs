@@ -6,6 +6,7 @@ use crate::server::client::{ClientFlags, ClientRef};
 use crate::server::command::CommandId;
 use crate::server::ctx::Caller;
 use crate::server::redact;
+use crate::util::split::quote;
 
 impl Server {
     /// Shows a command to the monitors, without its secrets.
@@ -41,22 +42,4 @@ impl Server {
             self.push_output(monitor, &line);
         }
     }
-}
-
-/// Appends `bytes` in double quotes, with escapes for what can't be printed.
-pub fn quote(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    for &byte in bytes {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(byte),
-            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-        }
-    }
-    out.push(b'"');
 }

@@ -14,7 +14,7 @@ pub fn shown<'a>(name: &str, args: Args<'a>) -> Vec<&'a [u8]> {
     let mut shown: Vec<&[u8]> = args.iter().collect();
     let hide: &dyn Fn(usize) -> bool = match name {
         "auth" => &|i| i > 0,
-        "acl|setuser" => &|i| i > 1,
+        "acl|setuser" | "acl|getuser" | "acl|deluser" => &|i| i > 1,
         "config|set" => &|i| i % 2 == 1 && SECRET_DIRECTIVES.iter().any(|d| args.is(i - 1, d)),
         "hello" => &|i| follows(args, i, "auth", 2),
         "migrate" => &|i| follows(args, i, "auth", 1) || follows(args, i, "auth2", 2),

@@ -3,6 +3,7 @@
 //! Owns the state of the run under way and the rules for commands called by scripts. Never
 //! compiles or interprets: the engine does.
 
+use crate::acl::Context;
 use crate::config::Config;
 use crate::resp::{ArgBuf, Args, Error, Reply};
 use crate::script::{
@@ -11,7 +12,7 @@ use crate::script::{
 };
 use crate::server::Server;
 use crate::server::client::ClientRef;
-use crate::server::command::NotFound;
+use crate::server::command::{CommandId, NotFound};
 use crate::server::ctx::Caller;
 use crate::server::propagate::Targets;
 use crate::spec::Flags;
@@ -291,6 +292,15 @@ impl ScriptHost<'_> {
         self.server.counters.error(error.code());
     }
 
+    /// Whether the caller's user may execute the command.
+    fn check_user(&mut self, id: CommandId, args: &Args<'_>) -> Result<(), Error> {
+        let Some(client) = self.server.clients.get(self.client) else { return Ok(()) };
+        self.server.check_client(client, id, args).map_err(|denial| {
+            let text = self.server.deny(self.client, id, args, denial, Context::Lua);
+            Error::other(format!("ERR ACL failure in script: {text}"))
+        })
+    }
+
     /// The checks before a script's command is executed.
     fn check(&self, flags: Flags) -> Result<(), Error> {
         if flags.contains(Flags::NOSCRIPT) && !self.server.allow_deny_scripts {
@@ -327,7 +337,7 @@ impl Host for ScriptHost<'_> {
         };
         let command = self.server.commands.get(id).command;
         let checked = match command.fits(args.len()) {
-            true => self.check(command.flags),
+            true => self.check(command.flags).and_then(|()| self.check_user(id, &args)),
             false => Err(Error::ScriptArity),
         };
         if let Err(error) = checked {
@@ -389,10 +399,11 @@ impl Host for ScriptHost<'_> {
     }
 
     fn acl_check(&mut self, args: Args<'_>) -> AclVerdict {
-        // The default user may run everything.
-        match self.server.commands.find(&args) {
-            Ok(_) => AclVerdict::Allowed,
-            Err(_) => AclVerdict::UnknownCommand,
+        let Ok(id) = self.server.commands.find(&args) else { return AclVerdict::UnknownCommand };
+        let client = self.server.clients.get(self.client);
+        match client.map(|client| self.server.check_client(client, id, &args)) {
+            Some(Err(_)) => AclVerdict::Denied,
+            _ => AclVerdict::Allowed,
         }
     }
 }

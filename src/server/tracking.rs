@@ -269,13 +269,7 @@ impl Server {
         if skips {
             return;
         }
-        if let Some(get_keys) = command.get_keys {
-            for index in get_keys(args).unwrap_or_default() {
-                self.tracking.remember(args.at(index), id);
-            }
-            return;
-        }
-        for (index, _) in key_positions(command.keys, args).unwrap_or_default() {
+        for (index, _) in command.keys_of(args).0 {
             self.tracking.remember(args.at(index), id);
         }
     }

@@ -1,5 +1,7 @@
 //! Key specifications: where a command's keys stand, and what it does to them.
 
+use smallvec::SmallVec;
+
 use crate::resp::Args;
 use crate::util::num;
 
@@ -185,21 +187,24 @@ impl Iterator for KeyRange {
     }
 }
 
-/// The keys of a command by its specifications, with what it does to each; `None` if its
-/// arguments don't fit them.
-pub fn key_positions(specs: &[KeySpec], args: &Args<'_>) -> Option<Vec<(usize, KeyFlags)>> {
-    let mut found = Vec::new();
+/// Keys of a call: indices into its arguments, and what is done to each.
+pub type Keys = SmallVec<[(usize, KeyFlags); 4]>;
+
+/// The keys of a command by its specifications, with what it does to each, and whether its
+/// arguments fit them all: where they don't, the specification's keys are left out.
+pub fn key_positions(specs: &[KeySpec], args: &Args<'_>) -> (Keys, bool) {
+    let mut found = Keys::new();
+    let mut fits = true;
     for spec in specs {
         if spec.flags.contains(KeyFlags::NOT_KEY) {
             continue;
         }
-        let positions = match (spec.positions(args), spec.search) {
-            (Some(positions), _) => positions,
+        match (spec.positions(args), spec.search) {
+            (Some(positions), _) => found.extend(positions.map(|index| (index, spec.flags))),
             // An optional keyword that isn't there has no keys.
-            (None, Search::Keyword(..)) => continue,
-            (None, _) => return None,
-        };
-        found.extend(positions.map(|index| (index, spec.flags)));
+            (None, Search::Keyword(..)) => {}
+            (None, _) => fits = false,
+        }
     }
-    Some(found)
+    (found, fits)
 }

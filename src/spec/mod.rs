@@ -6,7 +6,7 @@
 mod keys;
 pub mod syntax;
 
-pub use keys::{Find, KeyFlags, KeyRange, KeySpec, Search, key_positions};
+pub use keys::{Find, KeyFlags, KeyRange, KeySpec, Keys, Search, key_positions};
 
 bitflags::bitflags! {
     /// The command flags of `COMMAND INFO`.
@@ -229,6 +229,31 @@ impl Group {
             Self::Geo => "geo",
             Self::Stream => "stream",
             Self::Bitmap => "bitmap",
+        }
+    }
+}
+
+/// Which arguments of a command are channels, for the check of permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// None, or channels that anybody may name (UNSUBSCRIBE).
+    None,
+    /// The argument at this index.
+    One(usize),
+    /// All from this index on.
+    From(usize),
+    /// All from this index on, and they are patterns.
+    PatternsFrom(usize),
+}
+
+impl Channels {
+    /// The indices of a call with `len` arguments, and whether these are patterns.
+    pub fn range(self, len: usize) -> (std::ops::Range<usize>, bool) {
+        match self {
+            Self::None => (0..0, false),
+            Self::One(at) => (at..(at + 1).min(len), false),
+            Self::From(at) => (at..len, false),
+            Self::PatternsFrom(at) => (at..len, true),
         }
     }
 }

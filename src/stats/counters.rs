@@ -61,8 +61,14 @@ pub struct Counters {
     pub output_buffer_closes: u64,
     /// Clients closed for `maxmemory-clients`.
     pub evicted_clients: u64,
-    /// AUTH failures and the like.
+    /// Logins refused.
     pub access_denied_auth: u64,
+    /// Calls refused for the command.
+    pub access_denied_command: u64,
+    /// Calls refused for a key.
+    pub access_denied_key: u64,
+    /// Calls refused for a channel.
+    pub access_denied_channel: u64,
     /// The highest memory use seen, in bytes.
     pub peak_memory: u64,
     /// Payloads and stored values checked in full.

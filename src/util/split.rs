@@ -2,6 +2,8 @@
 //!
 //! Double quotes know `\n \r \t \b \a \xHH \" \\`; single quotes only `\'`. Never touches files.
 
+use std::borrow::Cow;
+
 /// The words of `line`, or `None` if a quote doesn't close or is followed by more than a space.
 pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
@@ -12,6 +14,36 @@ pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
         rest = after.trim_ascii_start();
     }
     Some(words)
+}
+
+/// Appends `bytes` in double quotes, with escapes, so that it reads back as one word.
+pub fn quote(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &byte in bytes {
+        match byte {
+            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x07 => out.extend_from_slice(b"\\a"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            b' '..=b'~' => out.push(byte),
+            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
+/// A word so that it reads back as itself: in double quotes if it has to be.
+pub fn quoted_if_needed(word: &[u8]) -> Cow<'_, [u8]> {
+    match split_args(word).as_deref() {
+        Some([same]) if same == word => Cow::Borrowed(word),
+        _ => {
+            let mut quoted = Vec::with_capacity(word.len() + 2);
+            quote(word, &mut quoted);
+            Cow::Owned(quoted)
+        }
+    }
 }
 
 /// The first word and what follows it.

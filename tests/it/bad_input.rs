@@ -95,3 +95,82 @@ fn a_blocked_client_can_be_killed_and_unblocked() {
     assert_eq!(text(&harness.call(other, &[b"RPUSH", b"list", b"x"])), ":1\r\n");
     assert_eq!(text(&harness.call(other, &[b"LLEN", b"list"])), ":1\r\n");
 }
+
+#[test]
+fn malformed_selectors_are_refused() {
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    let cases: &[&[&[u8]]] = &[
+        &[b"("],
+        &[b")"],
+        &[b"(", b"(", b")"],
+        &[b"(%"],
+        &[b"(%)"],
+        &[b"(%~)"],
+        &[b"(%R)R~x)"],
+        &[b"(~x", b"", b"+get"],
+        &[b"(~\"x)"],
+        &[b"(()"],
+        &[b"%\xff~a"],
+        &[b"(+get|)"],
+        &[b"(\x00)"],
+    ];
+    for rules in cases {
+        let words: Vec<&[u8]> = [b"ACL".as_slice(), b"SETUSER", b"x"]
+            .into_iter()
+            .chain(rules.iter().copied())
+            .collect();
+        let reply = text(&harness.call(client, &words));
+        assert!(reply.starts_with("-ERR "), "{rules:?}: {reply}");
+        assert_eq!(reply.matches("\r\n").count(), 1, "{rules:?}: {reply}");
+    }
+    assert_eq!(text(&harness.call(client, &[b"ACL", b"USERS"])), "*1\r\n$7\r\ndefault\r\n");
+}
+
+#[test]
+fn key_checks_see_every_key() {
+    let mut harness = Harness::new();
+    let (admin, client) = (harness.connect(), harness.connect());
+    let bomb = [b"~".as_slice(), &b"*a".repeat(200), b"*b"].concat();
+    harness.call(admin, &[b"ACL", b"SETUSER", b"u", b"on", b"nopass", b"+@all", b"~k*", &bomb]);
+    harness.call(client, &[b"AUTH", b"u", b"x"]);
+    let denied: &[&[&[u8]]] = &[
+        &[b"GET", &[b'a'; 5000]],
+        &[b"COPY", b"k", b"x"],
+        &[b"COPY", b"x", b"k"],
+        &[b"SORT", b"k", b"STORE", b"x"],
+        &[b"SORT", b"k", b"STORE", b"k", b"STORE", b"x"],
+        &[b"SORT_RO", b"x"],
+        &[b"MSETNX", b"k", b"1", b"x", b"1"],
+        &[b"EVAL", b"return 1", b"1", b"x"],
+        &[b"EVALSHA_RO", b"0", b"1", b"x"],
+        &[b"ZUNIONSTORE", b"k", b"2", b"k", b"x"],
+        &[b"ZUNIONSTORE", b"x", b"99", b"k"],
+        &[b"LMPOP", b"2", b"k", b"x", b"LEFT"],
+        &[b"BLMPOP", b"0", b"2", b"k", b"x", b"LEFT"],
+        &[b"OBJECT", b"ENCODING", b"x"],
+        &[b"MEMORY", b"USAGE", b"x"],
+        &[b"RENAME", b"k", b"x"],
+        &[b"BLMOVE", b"k", b"x", b"LEFT", b"LEFT", b"0"],
+        &[b"SINTERCARD", b"2", b"k", b"x"],
+        &[b"WATCH", b"k", b"x"],
+        &[b"LCS", b"k", b"x"],
+    ];
+    for words in denied {
+        let reply = text(&harness.call(client, words));
+        assert_eq!(reply, "-NOPERM No permissions to access a key\r\n", "{words:?}");
+    }
+    // What can't be made sense of is refused by the command itself.
+    let broken: &[&[&[u8]]] = &[
+        &[b"EVAL", b"return 1", b"2", b"x"],
+        &[b"EVAL", b"return 1", b"-1", b"x"],
+        &[b"EVAL", b"return 1", b"9223372036854775807", b"x"],
+        &[b"SINTERCARD", b"-9223372036854775808", b"x"],
+        &[b"LMPOP", b"5", b"x", b"LEFT"],
+        &[b"ZUNIONSTORE", b"k", b"9223372036854775807", b"x"],
+    ];
+    for words in broken {
+        let reply = text(&harness.call(client, words));
+        assert!(reply.starts_with("-ERR "), "{words:?}: {reply}");
+    }
+}

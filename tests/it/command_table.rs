@@ -11,6 +11,10 @@ use crate::wire::{Value, write_command};
 
 /// What Redis 7.2 says otherwise than 7.0, and Rhubarb with it.
 const CHANGED: &[(&str, &str, &str)] = &[
+    ("acl|deluser", "tips", "a proxy sends it everywhere"),
+    ("acl|log", "history", "entries have an identifier and two times"),
+    ("acl|save", "tips", "a proxy sends it everywhere"),
+    ("acl|setuser", "tips", "a proxy sends it everywhere"),
     ("bitop", "arguments", "operations are told now"),
     ("blmove", "flags", "scripts may call it, and it doesn't block there"),
     ("blpop", "flags", "scripts may call it, and it doesn't block there"),

@@ -50,6 +50,11 @@ impl Harness {
         Self { server, clock, disk: disk.clone() }
     }
 
+    /// A server that was made elsewhere, and the clock that it was made with.
+    pub fn around(server: Server, clock: Arc<ManualClock>) -> Self {
+        Self { server, clock }
+    }
+
     /// A new connection from this machine.
     pub fn connect(&mut self) -> ClientRef {
         let origin = Origin {
@@ -59,8 +64,7 @@ impl Harness {
             unix: false,
             local: true,
         };
-        let open = self.server.config.requirepass.is_empty();
-        self.server.clients.add(origin, open, self.server.now_ms)
+        self.server.connect(origin, self.server.now_ms)
     }
 
     /// Sends bytes as a connection would, and returns what the client gets.
@@ -69,7 +73,8 @@ impl Harness {
         let mut parser = RequestParser::new();
         let mut rest = bytes;
         loop {
-            let authenticated = self.server.clients.get(client).is_some_and(|c| c.authenticated);
+            let known = self.server.clients.get(client);
+            let authenticated = known.is_some_and(|client| !self.server.needs_login(client));
             let limits = Limits { bulk_len_max: 512 << 20, authenticated };
             match parser.parse(rest, &limits) {
                 Ok(Parsed::Incomplete) => break,

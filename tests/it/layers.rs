@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["spec"],
     &["value"],
     &["keyspace"],
-    &["config", "persist", "script", "stats"],
+    &["acl", "config", "persist", "script", "stats"],
     &["server"],
     &["commands"],
     &["net"],

@@ -1,5 +1,6 @@
 //! The one integration test binary: the server in process, with a clock that tests turn.
 
+mod acl;
 mod aof;
 mod bad_input;
 mod client_memory;

@@ -84,4 +84,5 @@ transcripts!(
     geo,
     field_expiry,
     conditions,
+    acl,
 );

@@ -1,6 +1,7 @@
 //! CLIENT KILL: by address, or by filters that must all fit.
 
 use super::list::ClientType;
+use crate::acl::{UserId, Users};
 use crate::resp::{Args, Error};
 use crate::server::client::{Client, ClientFlags, ClientRef};
 use crate::server::ctx::Ctx;
@@ -13,12 +14,13 @@ struct Filter {
     addr: Option<String>,
     laddr: Option<String>,
     kind: Option<ClientType>,
+    user: Option<UserId>,
     max_age_s: Option<i64>,
     spare_me: bool,
 }
 
 impl Filter {
-    fn parse(args: Args<'_>) -> Result<Self, Error> {
+    fn parse(args: Args<'_>, users: &Users) -> Result<Self, Error> {
         let mut filter = Self { spare_me: true, ..Self::default() };
         let mut i = 2;
         while i < args.len() {
@@ -36,9 +38,8 @@ impl Filter {
             } else if args.is(i, "maxage") {
                 filter.max_age_s = Some(num::parse_i64(value).ok_or(Error::NotInteger)?);
             } else if args.is(i, "user") {
-                if value != b"default" {
-                    return Err(Error::other(format!("ERR No such user '{}'", text())));
-                }
+                let none = || Error::other(format!("ERR No such user '{}'", text()));
+                filter.user = Some(users.find(value).ok_or_else(none)?);
             } else if args.is(i, "skipme") && value.eq_ignore_ascii_case(b"yes") {
                 filter.spare_me = true;
             } else if args.is(i, "skipme") && value.eq_ignore_ascii_case(b"no") {
@@ -56,6 +57,7 @@ impl Filter {
             && self.addr.as_deref().is_none_or(|addr| *client.addr == *addr)
             && self.laddr.as_deref().is_none_or(|addr| *client.laddr == *addr)
             && self.kind.is_none_or(|kind| kind.has(client))
+            && self.user.is_none_or(|user| client.user == user)
             && self.max_age_s.is_none_or(|age| (now_ms - client.created_ms) / 1000 >= age)
             && !(self.spare_me && client.id == me)
     }
@@ -68,7 +70,7 @@ pub(super) fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
             let addr = String::from_utf8_lossy(args.at(2)).into_owned();
             Filter { addr: Some(addr), ..Filter::default() }
         }
-        false => Filter::parse(args)?,
+        false => Filter::parse(args, &ctx.srv.users)?,
     };
     let (me, now_ms) = (ctx.client, ctx.now_ms());
     let chosen: Vec<ClientRef> = (ctx.srv.clients.iter())

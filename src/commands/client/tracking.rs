@@ -146,16 +146,8 @@ pub(super) fn caching(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The connection that a client redirects to: -1 if it doesn't track, 0 for its own.
-pub(super) fn redirection(client: &Client) -> i64 {
-    match client.tracking.as_deref() {
-        None => -1,
-        Some(tracking) => i64::try_from(tracking.redirect.unwrap_or(0)).unwrap_or(i64::MAX),
-    }
-}
-
 pub(super) fn getredir(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    let redirection = redirection(ctx.client());
+    let redirection = ctx.client().redirection();
     ctx.out.int(redirection);
     Ok(())
 }
@@ -184,7 +176,7 @@ pub(super) fn trackinginfo(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> 
     out.set(flags.len());
     flags.iter().for_each(|flag| out.bulk(flag.as_bytes()));
     out.bulk(b"redirect");
-    out.int(redirection(client));
+    out.int(client.redirection());
     out.bulk(b"prefixes");
     let prefixes = tracking.map(|tracking| &tracking.prefixes);
     out.array(prefixes.map_or(0, |prefixes| prefixes.len()));

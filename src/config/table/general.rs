@@ -268,14 +268,12 @@ pub static ROWS: &[Directive] = &[
         name: "aclfile",
         kind: text!(aclfile),
         mutability: Mutability::Startup,
-        support: Support::Off("access control lists"),
         doc: "File with the users' access rights.",
         example: "/etc/rhubarb/users.acl",
         ..SECURITY
     },
     Directive {
         name: "acllog-max-len",
-        support: Support::Idle("ACL users"),
         kind: int!(acllog_max_len, 0, i64::MAX),
         doc: "Refusals that ACL LOG remembers.",
         ..SECURITY
