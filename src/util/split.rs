@@ -7,7 +7,9 @@ use std::borrow::Cow;
 /// The words of `line`, or `None` if a quote doesn't close or is followed by more than a space.
 pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
-    let mut rest = line.trim_ascii_start();
+    // A NUL ends the line, as it ends a string in C.
+    let end = line.iter().position(|byte| *byte == 0).unwrap_or(line.len());
+    let mut rest = line[..end].trim_ascii_start();
     while !rest.is_empty() {
         let (word, after) = split_word(rest)?;
         words.push(word);
@@ -54,7 +56,7 @@ fn split_word(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
             [] => return Some((word, rest)),
             [b'"', after @ ..] => return end_quoted(word, after, double_quoted),
             [b'\'', after @ ..] => return end_quoted(word, after, single_quoted),
-            [byte, ..] if byte.is_ascii_whitespace() || *byte == 0 => return Some((word, rest)),
+            [byte, ..] if byte.is_ascii_whitespace() => return Some((word, rest)),
             [byte, after @ ..] => {
                 word.push(*byte);
                 rest = after;
@@ -141,6 +143,9 @@ mod tests {
         check(b"  a  bc\td ", &[b"a", b"bc", b"d"]);
         check(b"\"\" 'x y' a\"b c\"", &[b"", b"x y", b"ab c"]);
         check(b"\"\\x41\\n\\q\\\"\" 'it\\'s'", &[b"A\nq\"", b"it's"]);
+        check(b"a b\0c d", &[b"a", b"b"]);
+        check(b"\0", &[]);
+        assert_eq!(split_args(b"\"a\0\""), None);
         assert_eq!(split_args(b"\"a"), None);
         assert_eq!(split_args(b"'a"), None);
         assert_eq!(split_args(b"\"a\"b"), None);

@@ -97,6 +97,13 @@ fn a_blocked_client_can_be_killed_and_unblocked() {
 }
 
 #[test]
+fn a_nul_ends_an_inline_request() {
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    assert_eq!(text(&harness.send(client, b"\0abc\r\nPING\0 x\r\n")), "+PONG\r\n");
+}
+
+#[test]
 fn malformed_selectors_are_refused() {
     let mut harness = Harness::new();
     let client = harness.connect();
@@ -113,7 +120,7 @@ fn malformed_selectors_are_refused() {
         &[b"(()"],
         &[b"%\xff~a"],
         &[b"(+get|)"],
-        &[b"(\x00)"],
+        &[b"(\x00"],
     ];
     for rules in cases {
         let words: Vec<&[u8]> = [b"ACL".as_slice(), b"SETUSER", b"x"]
