@@ -51,7 +51,7 @@ fn start(disk: &Arc<SimDisk>, lines: &[&str]) -> Result<Harness, String> {
         config_file: None,
     });
     server.load_first_users()?;
-    Ok(Harness::around(server, clock))
+    Ok(Harness::around(server, clock, SimDisk::clone(disk)))
 }
 
 fn disk(file: &str) -> Arc<SimDisk> {

@@ -50,9 +50,9 @@ impl Harness {
         Self { server, clock, disk: disk.clone() }
     }
 
-    /// A server that was made elsewhere, and the clock that it was made with.
-    pub fn around(server: Server, clock: Arc<ManualClock>) -> Self {
-        Self { server, clock }
+    /// A server that was made elsewhere, and the clock and disk that it was made with.
+    pub fn around(server: Server, clock: Arc<ManualClock>, disk: SimDisk) -> Self {
+        Self { server, clock, disk }
     }
 
     /// A new connection from this machine.
