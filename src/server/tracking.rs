@@ -16,7 +16,7 @@ use crate::resp::{Args, Proto, Reply};
 use crate::server::Server;
 use crate::server::client::ClientRef;
 use crate::server::command::{Command, CommandId};
-use crate::spec::{Flags, key_positions};
+use crate::spec::Flags;
 use crate::util::seed;
 
 /// The channel on which a RESP2 connection gets what is redirected to it.
