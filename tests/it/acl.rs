@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rhubarb::commands;
-use rhubarb::config::{CommandLine, Config, Disk};
+use rhubarb::config::{CommandLine, Config, Disk, Extent};
 use rhubarb::options::{Invocation, parse};
 use rhubarb::server::client::{ClientFlags, ClientRef};
 use rhubarb::server::network::NoNetwork;
@@ -166,7 +166,7 @@ fn rewriting_keeps_users() {
     let rewritten = |harness: &Harness, old: &str| {
         let users = harness.server.user_lines();
         let config = Config { users, ..harness.server.config.clone() };
-        text(&config.rewrite(old.as_bytes()))
+        text(&config.rewrite(old.as_bytes(), Extent::Changed))
     };
     let first = rewritten(&harness, "# here\nuser gone on\n# there\n");
     assert!(first.starts_with("# here\nuser \"al\\\"ice\" on "), "{first}");
