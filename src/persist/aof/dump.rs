@@ -3,6 +3,7 @@
 //! Owns the form in which a snapshot becomes requests. Never touches a file: the bytes go to a
 //! function.
 
+use super::stream::write_stream;
 use crate::ds::dict::Keyed;
 use crate::ds::listpack::Element;
 use crate::keyspace::Entry;
@@ -45,6 +46,7 @@ pub fn write_entry(buf: &mut Vec<u8>, entry: &Entry) -> bool {
                 batch.element(value);
             });
         }
+        Some(Value::Stream(stream)) => write_stream(buf, key, stream),
         _ => return false,
     }
     if let Some(deadline) = entry.deadline() {

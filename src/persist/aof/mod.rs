@@ -29,6 +29,7 @@ pub mod log;
 pub mod manifest;
 pub mod read;
 pub mod rewrite;
+mod stream;
 
 pub use log::{Event, Fsync, Log, Origin, Place, Timed};
 pub use manifest::{FileKind, Manifest, Names};
