@@ -142,7 +142,7 @@ fn clients(srv: &mut Server, text: &mut String) {
         "maxclients" = srv.config.maxclients,
         "client_recent_max_input_buffer" = largest.0,
         "client_recent_max_output_buffer" = largest.1,
-        "blocked_clients" = srv.blocked.len(),
+        "blocked_clients" = srv.blocked.len() + srv.paused_clients(),
         "tracking_clients" = srv.tracking.clients(),
         "pubsub_clients" = subscribed,
         "watching_clients" = watching,

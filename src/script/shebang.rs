@@ -70,6 +70,12 @@ const NAMES: &[(&str, Flags)] = &[
 ];
 
 impl Flags {
+    /// What a script declares, if it does and is right.
+    #[must_use]
+    pub fn of_script(body: &[u8]) -> Option<Self> {
+        parse(body).ok().map(|(flags, _)| flags)
+    }
+
     /// The flag of this name.
     pub(super) fn of_name(name: &[u8]) -> Option<Self> {
         NAMES.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, flag)| *flag)

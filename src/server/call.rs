@@ -88,8 +88,12 @@ impl Server {
             return true;
         }
         let db = client.db;
-        if self.pause.is_some() && self.holds_back(id, self.effective_flags(id, row)) {
-            return false;
+        if self.pause.is_some() {
+            let queued = self.effective_flags(id, row) - row.flags;
+            let flags = queued | self.pause_flags(row, &args);
+            if self.holds_back(id, flags) {
+                return false;
+            }
         }
         self.execute(id, command, db, args, Caller::Client);
         self.end_caching(id, Some(command));

@@ -77,7 +77,7 @@ fn flags(client: &Client) -> String {
     flag(client.flags.contains(ClientFlags::MONITOR), 'O');
     flag(!client.subs.is_empty(), 'P');
     flag(client.in_multi(), 'x');
-    flag(client.is_blocked(), 'b');
+    flag(client.must_wait(), 'b');
     let mode = client.tracking.as_deref().map(|tracking| tracking.mode);
     flag(mode.is_some(), 't');
     flag(mode.is_some_and(|mode| mode.contains(Mode::BROKEN_REDIRECT)), 'R');

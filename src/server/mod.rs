@@ -348,6 +348,7 @@ impl Server {
         self.unsubscribe_all(id);
         self.unwatch_all(id);
         self.disable_tracking(id);
+        self.paused.retain(|paused| *paused != id);
         self.monitors.retain(|monitor| *monitor != id);
         if let Some(client) = self.clients.remove(id) {
             self.discount_client(client.accounted);

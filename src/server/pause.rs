@@ -32,6 +32,11 @@ impl Server {
         }
     }
 
+    /// Number of clients that are held back.
+    pub fn paused_clients(&self) -> usize {
+        self.paused.len()
+    }
+
     /// Whether a command of these flags is held back now, and its client with it.
     #[inline]
     pub(in crate::server) fn holds_back(&mut self, id: ClientRef, flags: Flags) -> bool {

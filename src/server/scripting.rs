@@ -7,12 +7,12 @@ use crate::acl::Context;
 use crate::config::Config;
 use crate::resp::{ArgBuf, Args, Error, Reply};
 use crate::script::{
-    AclVerdict, CompileError, Engine, Function, Functions, Host, LogLevel, Outcome, ScriptId, Tick,
-    sha1_hex,
+    self, AclVerdict, CompileError, Engine, Function, Functions, Host, LogLevel, Outcome, ScriptId,
+    Tick, sha1_hex,
 };
 use crate::server::Server;
 use crate::server::client::ClientRef;
-use crate::server::command::{CommandId, NotFound};
+use crate::server::command::{Command, CommandId, NotFound};
 use crate::server::ctx::Caller;
 use crate::server::propagate::Targets;
 use crate::spec::Flags;
@@ -211,6 +211,27 @@ impl Server {
         outcome
     }
 
+    /// The flags of a command as CLIENT PAUSE sees them: what a script or function declares says more
+    /// than the command that runs it.
+    pub(in crate::server) fn pause_flags(&self, command: &Command, args: &Args<'_>) -> Flags {
+        let code = args.get(1).unwrap_or_default();
+        let declared = match command.name {
+            "eval" | "eval_ro" => script::Flags::of_script(code),
+            "evalsha" | "evalsha_ro" => {
+                let engine = self.scripting.engine.as_deref();
+                engine.and_then(|engine| Some(engine.script(engine.find(code)?).flags))
+            }
+            "fcall" | "fcall_ro" => self.functions.find(code).map(Function::flags),
+            _ => None,
+        };
+        match declared {
+            Some(flags) if flags.contains(script::Flags::NO_WRITES) => {
+                command.flags.difference(Flags::MAY_REPLICATE)
+            }
+            _ => command.flags,
+        }
+    }
+
     /// The function that keeps clients waiting, if one does.
     pub fn busy_function(&self) -> Option<RunningFunction<'_>> {
         let run = self.scripting.run.as_ref()?;
@@ -306,7 +327,7 @@ impl ScriptHost<'_> {
         if flags.contains(Flags::NOSCRIPT) && !self.server.allow_deny_scripts {
             return Err(Error::NotFromScript);
         }
-        if flags.contains(Flags::WRITE) && self.read_only {
+        if flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE) && self.read_only {
             return Err(Error::ReadOnlyScript);
         }
         // What a script has begun to write it may finish: half of it would be worse.

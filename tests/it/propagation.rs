@@ -420,3 +420,21 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn libraries_are_told_as_they_were_loaded_and_functions_by_what_they_do() {
+    const CODE: &[u8] = b"#!lua name=lib\nredis.register_function('f', function(keys) \
+        redis.call('get', keys[1]) redis.call('incr', keys[1]) return redis.call('incr', 'n') end)";
+    let mut told = Told::with(config());
+    told.harness.call(told.client, &[b"FUNCTION", b"LOAD", CODE]);
+    let loaded = format!("FUNCTION LOAD {}", String::from_utf8_lossy(CODE));
+    assert_eq!(told.aof(), [loaded]);
+    assert_eq!(told.call("FCALL f 1 k"), ":1\r\n");
+    assert_eq!(told.aof(), ["MULTI", "incr k", "incr n", "EXEC"]);
+    told.call("FUNCTION DELETE other");
+    told.call("FUNCTION LIST");
+    assert!(told.aof().is_empty());
+    told.call("FUNCTION DELETE lib");
+    told.call("FUNCTION FLUSH SYNC");
+    assert_eq!(told.aof(), ["FUNCTION DELETE lib", "FUNCTION FLUSH SYNC"]);
+}
