@@ -35,6 +35,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("config|rewrite", "tips", "a proxy sends it everywhere"),
     ("latency|reset", "tips", "a proxy adds the numbers up"),
     ("msetnx", "tips", "it can't be split over shards"),
+    ("module|loadex", "arguments", "ARGS repeats words, not a block of one"),
     ("psetex", "deprecated_since", "deprecated for SET"),
     ("psetex", "doc_flags", "deprecated for SET"),
     ("psubscribe", "arguments", "patterns repeat as they are, not as a block of one"),
