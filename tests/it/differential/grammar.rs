@@ -27,6 +27,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("xinfo|consumers", "tells time"),
     ("xinfo|stream", "tells of Redis's radix tree"),
     ("xinfo|help", "lists what 7.2 has"),
+    ("xsetid", "7.2 refuses IDs below the greatest that was deleted"),
     ("xgroup|help", "lists what 7.2 has"),
     ("pfdebug", "looks inside"),
     ("pfselftest", "takes long"),
@@ -87,7 +88,7 @@ impl Grammar {
                 continue;
             }
             let command = maker.command(rule);
-            if rule.full_name == "xautoclaim" && command.len() > 3 {
+            if matches!(rule.full_name.as_str(), "xautoclaim" | "xclaim") && command.len() > 3 {
                 // 7.2 creates the consumer in any case.
                 let mut create = words(&["XGROUP", "CREATECONSUMER"]);
                 create.extend_from_slice(&command[1..4]);
@@ -195,6 +196,11 @@ impl Maker {
         for argument in &rule.arguments {
             self.argument(rule, argument, &mut out);
         }
+        if let Some(by) = out.iter().position(|word| word == b"BY")
+            && out.get(by + 1).is_some_and(|pattern| !pattern.contains(&b'*'))
+        {
+            out.drain(by..(by + 2).min(out.len()));
+        }
         if rule.full_name.starts_with("sort") && out.contains(&b"BY".to_vec()) {
             // Texts that are equal, or missing, come in any order.
             out.retain(|word| word != b"ALPHA");
@@ -283,6 +289,10 @@ impl Maker {
                 format!("y{}", self.rng.u8(0..2)).into()
             }
             ("key", _) => self.key(rule.group),
+            // Sorting by a pattern without a star leaves a set in an order of its own.
+            ("pattern", _) if rule.full_name.starts_with("sort") => {
+                self.one_of(&["*", "w:*", "h*->f1", "#", "s*"])
+            }
             ("pattern", _) => self.one_of(&["*", "[hls]*", "?1", "w:*", "h*->f1", "#", "\\*"]),
             ("unix-time", _) => {
                 self.deadlines += 1;
