@@ -1,6 +1,6 @@
 //! The check of one call against a user's selectors.
 
-use super::selector::{Access, Selector};
+use super::selector::{Access, Selector, head_of};
 use super::user::User;
 use crate::resp::Args;
 use crate::spec::{Channels, KeyFlags, Keys};
@@ -118,9 +118,10 @@ impl Selector {
 
     #[inline]
     fn allows_key(&self, key: &[u8], needed: Access) -> bool {
+        let head = head_of(key);
         self.keys
             .iter()
-            .any(|(access, pattern)| access.contains(needed) && pattern.glob.matches(key))
+            .any(|(access, pattern)| pattern.matches(head, key) && access.contains(needed))
     }
 
     /// A pattern must be allowed by its own name, since it could match more than another one does.
@@ -128,7 +129,7 @@ impl Selector {
         self.all_channels
             || self.channels.iter().any(|allowed| match is_pattern {
                 true => *allowed.text == *channel,
-                false => allowed.glob.matches(channel),
+                false => allowed.matches(head_of(channel), channel),
             })
     }
 }

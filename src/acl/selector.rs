@@ -43,16 +43,42 @@ impl Access {
     }
 }
 
+/// The first eight bytes of a text; zeros stand for those that it doesn't have.
+#[inline]
+pub(super) fn head_of(text: &[u8]) -> u64 {
+    match text.first_chunk::<8>() {
+        Some(head) => u64::from_le_bytes(*head),
+        None => {
+            let mut head = [0; 8];
+            head[..text.len()].copy_from_slice(text);
+            u64::from_le_bytes(head)
+        }
+    }
+}
+
 /// A pattern, as it was written and ready for matching.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     pub(super) text: Box<[u8]>,
-    pub(super) glob: GlobPattern,
+    glob: GlobPattern,
+    /// How every text begins that matches: most patterns of a user are ruled out by this, at the
+    /// cost of one comparison of what lies at hand.
+    head: u64,
+    /// Which bits of it count.
+    mask: u64,
 }
 
 impl Pattern {
     fn new(text: &[u8]) -> Self {
-        Self { text: text.into(), glob: GlobPattern::new(text) }
+        let plain = text.iter().take(8).take_while(|byte| !b"*?[\\".contains(byte)).count();
+        let mask = if plain == 8 { u64::MAX } else { (1 << (8 * plain)) - 1 };
+        Self { text: text.into(), glob: GlobPattern::new(text), head: head_of(text) & mask, mask }
+    }
+
+    /// Whether a text matches; `head` is its head.
+    #[inline]
+    pub(super) fn matches(&self, head: u64, text: &[u8]) -> bool {
+        head & self.mask == self.head && self.glob.matches(text)
     }
 }
 

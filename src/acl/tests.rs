@@ -363,6 +363,23 @@ fn rule() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    /// Ruling patterns out by their heads changes no verdict.
+    #[test]
+    fn keys_match_as_globs_do(
+        pattern in "[ab]{0,10}[ab*?\\[\\]\\x5c]{0,3}[ab]{0,2}",
+        key in "[ab\\x00\\x5c]{1,12}",
+    ) {
+        let catalog = catalog();
+        let mut rules = Rules::new(&catalog, false);
+        let mut user = User::new(b"u", &rules);
+        let rule = format!("~{pattern}");
+        prop_assume!(user.apply(rule.as_bytes(), &mut rules).is_ok());
+        prop_assert!(user.apply(b"+get", &mut rules).is_ok());
+        let glob = crate::util::glob::GlobPattern::new(pattern.as_bytes());
+        let allowed = pattern == "*" || glob.matches(key.as_bytes());
+        prop_assert_eq!(check(&user, GET, &["get", &key], READS).is_ok(), allowed);
+    }
+
     /// What is shown of a user makes the same user again.
     #[test]
     fn descriptions_are_faithful(rules in prop::collection::vec(rule(), 0..20)) {
