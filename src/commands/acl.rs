@@ -155,15 +155,6 @@ fn container(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     Err(ctx.arity_error())
 }
 
-/// The error of a subcommand with arguments of no form that it knows.
-fn unknown_form(args: &Args<'_>) -> Error {
-    let name = String::from_utf8_lossy(args.at(1));
-    let shown: String = name.chars().take(128).collect();
-    Error::other(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try ACL HELP."
-    ))
-}
-
 // ---- users ----------------------------------------------------------------------------------
 
 fn setuser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -248,7 +239,7 @@ fn genpass(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let bits = match args.len() {
         2 => 256,
         3 => args.int(2)?,
-        _ => return Err(unknown_form(&args)),
+        _ => return Err(Error::subcommand_syntax("ACL", args.at(1))),
     };
     let bits = usize::try_from(bits).ok().filter(|bits| (1..=BITS_MAX).contains(bits));
     let digits = bits.ok_or(Error::AclGenpass)?.div_ceil(4);
@@ -298,7 +289,7 @@ fn cat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
             ctx.out.array(rows.len());
             rows.iter().for_each(|(_, row)| ctx.out.bulk(row.full_name.as_bytes()));
         }
-        _ => return Err(unknown_form(&args)),
+        _ => return Err(Error::subcommand_syntax("ACL", args.at(1))),
     }
     Ok(())
 }
@@ -314,7 +305,7 @@ fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
             return Ok(());
         }
         3 => args.int(2)?,
-        _ => return Err(unknown_form(&args)),
+        _ => return Err(Error::subcommand_syntax("ACL", args.at(1))),
     };
     let now_ms = ctx.now_ms();
     let entries = ctx.srv.acl_log.iter().take(usize::try_from(count).unwrap_or(0));

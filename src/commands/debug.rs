@@ -71,13 +71,7 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let found = SUBCOMMANDS.iter().find(|(name, ..)| args.is(1, name));
     match found {
         Some((_, least, most, handler)) if (*least..=*most).contains(&given) => handler(ctx, args),
-        _ => {
-            let name = &args[1][..args[1].len().min(128)];
-            Err(Error::other(format!(
-                "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-                String::from_utf8_lossy(name)
-            )))
-        }
+        _ => Err(Error::subcommand_syntax("DEBUG", args.at(1))),
     }
 }
 

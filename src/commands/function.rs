@@ -167,13 +167,6 @@ fn function(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     Err(ctx.arity_error())
 }
 
-/// Too many arguments for a subcommand, or an unknown one: Redis tells them apart no further.
-fn bad_call(subcommand: &str) -> Error {
-    Error::other(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try FUNCTION HELP."
-    ))
-}
-
 /// An unknown argument, quoted.
 fn bad_argument(text: &str, arg: &[u8]) -> Error {
     Error::other(format!("ERR {text}: {}", String::from_utf8_lossy(arg)))
@@ -219,7 +212,7 @@ fn delete(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn flush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     if args.len() > 3 {
-        return Err(bad_call("flush"));
+        return Err(Error::subcommand_syntax("FUNCTION", args.at(1)));
     }
     // A VM can't be freed on another thread, so both ways are the same.
     if args.len() == 3 && !args.is(2, "sync") && !args.is(2, "async") {
@@ -296,7 +289,7 @@ fn dump(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
 
 fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     if args.len() > 4 {
-        return Err(bad_call("restore"));
+        return Err(Error::subcommand_syntax("FUNCTION", args.at(1)));
     }
     let policy = match () {
         () if args.len() == 3 || args.is(3, "append") => RestorePolicy::Append,

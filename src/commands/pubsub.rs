@@ -289,7 +289,7 @@ fn tell_replicas(ctx: &mut Ctx<'_>, args: Args<'_>) {
 
 fn list_channels(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result<(), Error> {
     if args.len() > 3 {
-        return Err(ctx.arity_error());
+        return Err(Error::subcommand_syntax("PUBSUB", args.at(1)));
     }
     let glob = args.get(2).map(GlobPattern::new);
     let mark = ctx.out.begin();

@@ -86,11 +86,7 @@ fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
             count => usize::try_from(count.unwrap_or(i64::MIN))
                 .map_err(|_| Error::other("ERR count should be greater than or equal to -1"))?,
         },
-        _ => {
-            return Err(Error::other(
-                "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.",
-            ));
-        }
+        _ => return Err(Error::subcommand_syntax("SLOWLOG", args.at(1))),
     };
     let entries = ctx.srv.slowlog.iter().take(count);
     ctx.out.array(entries.len());

@@ -52,7 +52,11 @@ pub(super) fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     if args.is(2, "type") && args.len() == 4 {
         wanted_type = Some(ClientType::parse(args.at(3))?);
     } else if args.is(2, "id") && args.len() > 3 {
-        let id = |arg| num::parse_u64(arg).filter(|&id| id > 0).ok_or(Error::InvalidClientId);
+        // What can be no identifier is nobody's, as long as it is a number.
+        let id = |arg| match num::parse_i64(arg) {
+            Some(id) => Ok(u64::try_from(id).unwrap_or(0)),
+            None => Err(Error::InvalidClientId),
+        };
         wanted_ids = Some(args.from(3).iter().map(id).collect::<Result<_, _>>()?);
     } else if args.len() > 2 {
         return Err(Error::Syntax);

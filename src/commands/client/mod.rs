@@ -288,11 +288,7 @@ fn reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let fails = match args.get(3) {
         None => false,
-        Some(_) if args.len() > 4 => {
-            return Err(Error::other(
-                "ERR unknown subcommand or wrong number of arguments for 'unblock'. Try CLIENT HELP.",
-            ));
-        }
+        Some(_) if args.len() > 4 => return Err(Error::subcommand_syntax("CLIENT", args.at(1))),
         Some(word) if word.eq_ignore_ascii_case(b"timeout") => false,
         Some(word) if word.eq_ignore_ascii_case(b"error") => true,
         Some(_) => return Err(Error::UnblockReason),
@@ -314,7 +310,7 @@ fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn pause(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let writes_only = match args.get(3) {
         None => false,
-        Some(_) if args.len() > 4 => return Err(Error::Syntax),
+        Some(_) if args.len() > 4 => return Err(Error::subcommand_syntax("CLIENT", args.at(1))),
         Some(word) if word.eq_ignore_ascii_case(b"write") => true,
         Some(word) if word.eq_ignore_ascii_case(b"all") => false,
         Some(_) => return Err(Error::PauseMode),
