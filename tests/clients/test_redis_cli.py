@@ -278,6 +278,5 @@ def test_help_of_commands_comes_from_the_server(cli):
     assert '"summary"' in docs and '"since"' in docs
 
 
-@pytest.mark.skip(reason="COMMAND DOCS does not describe arguments yet")
 def test_help_of_arguments_comes_from_the_server(cli):
     assert '"arguments"' in cli("--no-raw", "COMMAND", "DOCS", "get")

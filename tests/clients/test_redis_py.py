@@ -567,7 +567,6 @@ def test_time_of_scripts_and_transactions_includes_their_commands(r):
     assert stats["cmdstat_exec"]["usec"] >= stats["cmdstat_incrby"]["usec"] > 0
 
 
-@pytest.mark.skip(reason="streams, bitmaps, geo, HyperLogLog, ACL, functions and persistence come later")
 def test_number_of_commands(r):
     assert r.command_count() > 200
 

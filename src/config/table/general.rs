@@ -136,7 +136,6 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "shutdown-on-sigint",
-        support: Support::Idle("persistence"),
         kind: special::ON_SIGINT,
         doc: "What SIGINT does: \"default\", or any of \"save\" or \"nosave\", \"now\", \
               \"force\".",
@@ -144,7 +143,6 @@ pub static ROWS: &[Directive] = &[
     },
     Directive {
         name: "shutdown-on-sigterm",
-        support: Support::Idle("persistence"),
         kind: special::ON_SIGTERM,
         doc: "What SIGTERM does, as shutdown-on-sigint.",
         ..GENERAL
