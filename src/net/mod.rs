@@ -126,20 +126,15 @@ pub fn run(parts: Parts) -> io::Result<i32> {
     LocalSet::new().block_on(&runtime, serve(parts))
 }
 
-async fn serve(parts: Parts) -> io::Result<i32> {
+async fn serve(mut parts: Parts) -> io::Result<i32> {
     let config = parts.config.clone();
     let log = parts.log.clone();
-    let mut server = Server::new(parts);
-    if let Err(reason) = server.load_first_users() {
-        log.warning(reason);
-        return Ok(1);
-    }
-    let listeners = listener::open_all(&config, &log)?;
     let (timer, flush) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let migrations = Migrations::new(Arc::clone(&server.clock));
+    let migrations = Migrations::new(Arc::clone(&parts.clock));
     let (migrated, outcomes) = unbounded_channel();
     let net = Rc::new_cyclic(|weak| {
-        server.network = Box::new(Link {
+        // Made with the server: it takes its wakers at once, and uses no threads without them.
+        parts.network = Box::new(Link {
             net: weak.clone(),
             timer: Arc::clone(&timer),
             flush: Arc::clone(&flush),
@@ -147,7 +142,7 @@ async fn serve(parts: Parts) -> io::Result<i32> {
             migrated,
         });
         Net {
-            server: RefCell::new(server),
+            server: RefCell::new(Server::new(parts)),
             conns: RefCell::default(),
             listeners: RefCell::default(),
             read_buf: RefCell::new(vec![0; READ_MAX].into_boxed_slice()),
@@ -159,6 +154,11 @@ async fn serve(parts: Parts) -> io::Result<i32> {
             armed_ms: Cell::new(0),
         }
     });
+    if let Err(reason) = net.server.borrow_mut().load_first_users() {
+        log.warning(reason);
+        return Ok(1);
+    }
+    let listeners = listener::open_all(&config, &log)?;
     // Whoever connects first must be told that data are being loaded.
     let Ok(begun) = begin_load(&net) else { return Ok(1) };
     listener::start(&net, listeners);
