@@ -199,9 +199,14 @@ fn tell_fields(ctx: &mut Ctx<'_>, head: &[&[u8]], fields: &[&[u8]]) {
     ctx.propagate_words(words.into_iter());
 }
 
+/// Whether a deadline removes its field at once. Not while loading: what follows may persist it.
+fn has_passed(ctx: &Ctx<'_>, at: i64) -> bool {
+    at <= ctx.now_ms() && !ctx.srv.is_loading()
+}
+
 /// Gives fields of the hash at `key` a deadline, or removes them if it has passed, and announces it.
 fn set_deadlines(ctx: &mut Ctx<'_>, key: &[u8], fields: &[&[u8]], at: i64) -> Result<(), Error> {
-    let (limits, past) = (ctx.srv.limits, at <= ctx.now_ms());
+    let (limits, past) = (ctx.srv.limits, has_passed(ctx, at));
     let Some(hash) = ctx.write::<Hash>(key)?.0.filter(|_| !fields.is_empty()) else {
         return Ok(());
     };
@@ -283,7 +288,7 @@ fn hexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let condition = Condition::parse(args, 3);
     let fields_at = if condition == Condition::Always { 3 } else { 4 };
     let fields = fields(args, fields_at, Error::NumFields)?;
-    let done = if at <= ctx.now_ms() { 2 } else { 1 };
+    let done = if has_passed(ctx, at) { 2 } else { 1 };
     let (hash, out) = ctx.read::<Hash>(key)?;
     let mut changed: Vec<&[u8]> = Vec::new();
     out.array(fields.len());
@@ -488,7 +493,7 @@ fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     match options.expiry {
         // What would expire at once isn't set.
-        Expiry::At(at) if at <= ctx.now_ms() => {
+        Expiry::At(at) if has_passed(ctx, at) => {
             ctx.propagate_nothing();
             set_deadlines(ctx, key, &old, at)
         }

@@ -31,10 +31,12 @@ impl Server {
         }
     }
 
-    /// Whether some hash of a database has fields that are due.
+    /// Whether some hash of a database has fields that are due. None is while loading: what follows
+    /// may persist them.
     #[inline]
     fn fields_are_due(&self, db: usize) -> bool {
-        self.dbs[db].next_field_deadline().is_some_and(|at| at < self.now_ms)
+        let next = self.dbs[db].next_field_deadline();
+        next.is_some_and(|at| at < self.now_ms) && !self.is_loading()
     }
 
     /// Removes fields of a hash that are due, at most `most` of them, and the hash if none is left.

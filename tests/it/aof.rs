@@ -116,6 +116,120 @@ fn a_rewrite_replaces_the_files() {
     assert_eq!(digest(&mut second), before);
 }
 
+/// All that a base must hold, of every type in every encoding.
+const ALL: &[&str] = &[
+    "SET int 12",
+    "SET text abc",
+    "SETEX volatile 100 v",
+    "RPUSH list a 1 -5 b",
+    "SADD ints 3 1 2",
+    "SADD names a b 1",
+    "ZADD zset 1.5 a -inf b 1e300 c 0.1 d",
+    "HSET hash f 1 g 2 1 h",
+    "HSET timed f 1 g 2 h 3",
+    "HPEXPIRE timed 100000 FIELDS 1 f",
+    "HPEXPIRE timed 200000 FIELDS 2 g none",
+    "PEXPIRE timed 300000",
+    "SELECT 5",
+    "XADD s 1-1 f v g 12",
+    "XADD s 2-1 f v2",
+    "XADD s 3-1 other 1",
+    "XADD s 4-0 f v",
+    "XDEL s 2-1",
+    "XGROUP CREATE s g 0",
+    "XGROUP CREATE s lag 1-1 ENTRIESREAD 1",
+    "XGROUP CREATE s unknown 3-1",
+    "XGROUP CREATECONSUMER s g idle",
+    "XREADGROUP GROUP g c COUNT 2 STREAMS s >",
+    "XCLAIM s g d 0 3-1 TIME 1600000000000 RETRYCOUNT 7",
+    "XADD s 9-9 f last",
+    "XGROUP CREATE empty g $ MKSTREAM",
+    "XADD trimmed MAXLEN 0 7-7 f v",
+    "SELECT 0",
+];
+
+/// What the streams show of themselves; without what commands can't say: how long ago consumers
+/// were seen.
+fn streams(harness: &mut Harness) -> Vec<String> {
+    let client = harness.connect();
+    harness.call(client, &words("SELECT 5"));
+    let about = |key| {
+        let line = format!("XINFO STREAM {key} FULL");
+        let reply = harness.call(client, &words(&line));
+        let text = String::from_utf8(reply).expect("text");
+        let mut lines = text.split("\r\n");
+        let mut kept = Vec::new();
+        while let Some(line) = lines.next() {
+            kept.push(line);
+            if matches!(line, "seen-time" | "active-time" | "radix-tree-nodes") {
+                lines.next();
+            }
+        }
+        kept.join(" ")
+    };
+    ["s", "empty", "trimmed"].map(about).to_vec()
+}
+
+#[test]
+fn a_base_of_commands_holds_every_type() {
+    let disk = SimDisk::new();
+    let config = Config { aof_use_rdb_preamble: false, ..config(AppendFsync::Everysec) };
+    let mut first = start(&config, &disk).expect("started");
+    let client = first.connect();
+    for line in ALL {
+        let reply = call(&mut first, client, line).expect("a reply");
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+    }
+    let many: Vec<String> = (0..1000).map(|i| format!("{i} member{i}")).collect();
+    for command in ["ZADD bigz", "HSET bigh", "SADD bigs", "RPUSH bigl"] {
+        call(&mut first, client, &format!("{command} {}", many.join(" ")));
+    }
+    let library = b"#!lua name=lib\nredis.register_function('f', function() return 1 end)";
+    first.call(client, &[b"FUNCTION", b"LOAD", library]);
+    call(&mut first, client, "BGREWRITEAOF");
+    first.advance(100);
+    assert!(names(&disk).contains(&"appendonly.aof.2.base.aof".to_string()), "{:?}", names(&disk));
+    assert!(file(&disk, "appendonly.aof.2.incr.aof").is_empty());
+    let (before, shown) = (digest(&mut first), streams(&mut first));
+    let mut second = start(&config, &disk).expect("started again");
+    assert_eq!(digest(&mut second), before);
+    assert_eq!(streams(&mut second), shown);
+    let client = second.connect();
+    for (field, at) in [("f", 100_000), ("g", 200_000)] {
+        let line = format!("HPEXPIRETIME timed FIELDS 1 {field}");
+        let expected = format!("*1\r\n:{}\r\n", 1_700_000_000_000_i64 + at);
+        assert_eq!(call(&mut second, client, &line).as_deref(), Some(expected.as_str()));
+    }
+    assert_eq!(call(&mut second, client, "FCALL f 0").as_deref(), Some(":1\r\n"));
+}
+
+#[test]
+fn what_is_persisted_in_time_stays_however_late_the_restart() {
+    let disk = SimDisk::new();
+    let mut first = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    let client = first.connect();
+    for line in [
+        "SET s 1 PX 5000",
+        "PERSIST s",
+        "HSET h f 1 g 2",
+        "HPEXPIRE h 5000 FIELDS 2 f g",
+        "HPERSIST h FIELDS 1 f",
+    ] {
+        call(&mut first, client, line);
+    }
+    drop(first);
+    let mut second = Harness::on_disk(config(AppendFsync::Everysec), &disk);
+    second.advance(60_000);
+    second.server.load_aof().expect("loaded");
+    second.server.open_aof().expect("opened");
+    let client = second.connect();
+    assert_eq!(call(&mut second, client, "GET s").as_deref(), Some("$1\r\n1\r\n"));
+    assert_eq!(
+        call(&mut second, client, "HGETALL h").as_deref(),
+        Some("*2\r\n$1\r\nf\r\n$1\r\n1\r\n")
+    );
+}
+
 #[test]
 fn turning_it_on_begins_with_a_rewrite() {
     let disk = SimDisk::new();

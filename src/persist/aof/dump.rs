@@ -10,6 +10,7 @@ use crate::keyspace::Entry;
 use crate::resp::request::{write_array, write_bulk, write_request};
 use crate::util::num::{self, F64Buf, IntBuf};
 use crate::value::Value;
+use crate::value::hash::Hash;
 
 /// The most elements that one command adds.
 const BATCH: usize = 64;
@@ -45,6 +46,7 @@ pub fn write_entry(buf: &mut Vec<u8>, entry: &Entry) -> bool {
                 batch.element(field);
                 batch.element(value);
             });
+            write_field_deadlines(buf, key, hash);
         }
         Some(Value::Stream(stream)) => write_stream(buf, key, stream),
         _ => return false,
@@ -55,6 +57,16 @@ pub fn write_entry(buf: &mut Vec<u8>, entry: &Entry) -> bool {
         write_request(buf, words.into_iter());
     }
     true
+}
+
+/// Appends the requests that give fields of a hash their deadlines.
+fn write_field_deadlines(buf: &mut Vec<u8>, key: &[u8], hash: &Hash) {
+    hash.for_each_deadline(|field, at| {
+        let mut digits = IntBuf::new();
+        let at = num::fmt_i64(at, &mut digits);
+        let words = [b"HPEXPIREAT".as_slice(), key, at, b"FIELDS", b"1", field];
+        write_request(buf, words.into_iter());
+    });
 }
 
 /// Elements of a collection on their way into commands of at most [`BATCH`] of them.
