@@ -369,8 +369,6 @@ struct SetOptions<'a> {
     expiry: Expiry,
     only_if: Option<OnlyIf<'a>>,
     get: bool,
-    /// Whether the expiry was given as a Unix time in milliseconds.
-    pxat: bool,
 }
 
 /// The deadline that `EX`, `PX`, `EXAT` or `PXAT` and a number mean, in Unix milliseconds.
@@ -398,7 +396,7 @@ fn set_options<'a>(
     from: usize,
     single: bool,
 ) -> Result<SetOptions<'a>, Error> {
-    let mut options = SetOptions { expiry: Expiry::Unsaid, only_if: None, get: false, pxat: false };
+    let mut options = SetOptions { expiry: Expiry::Unsaid, only_if: None, get: false };
     let mut number = None;
     let mut i = from;
     while let Some(word) = args.get(i) {
@@ -416,7 +414,6 @@ fn set_options<'a>(
             options.expiry = Expiry::Keep;
         } else if is_expiry_option(word) && unsaid {
             number = Some((word, args.get(i + 1).ok_or(Error::Syntax)?));
-            options.pxat = args.is(i, "pxat");
             i += 1;
         } else {
             return Err(Error::Syntax);
@@ -450,8 +447,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     store(ctx, key, value, options.expiry);
     match options.expiry {
-        Expiry::At(at) if !options.pxat => tell_set(ctx, key, value, at),
-        Expiry::At(_) => {}
+        Expiry::At(at) => tell_set(ctx, key, value, at),
         // Whoever executes it again needn't compare.
         Expiry::Keep if matches!(options.only_if, Some(OnlyIf::Equals(_))) => {
             ctx.propagate_as(&[b"SET", key, value, b"KEEPTTL"]);
@@ -629,7 +625,7 @@ fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     for (key, value) in pairs() {
         store(ctx, key, value, options.expiry);
     }
-    if let (Expiry::At(at), false) = (options.expiry, options.pxat) {
+    if let Expiry::At(at) = options.expiry {
         let at = at.to_string();
         let tail = [&b"PXAT"[..], at.as_bytes()];
         let words: Vec<&[u8]> = args.range(0, end).iter().chain(tail).collect();
