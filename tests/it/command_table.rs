@@ -34,6 +34,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("config|resetstat", "tips", "a proxy sends it everywhere"),
     ("config|rewrite", "tips", "a proxy sends it everywhere"),
     ("latency|reset", "tips", "a proxy adds the numbers up"),
+    ("module|loadex", "arguments", "arguments repeat as they are, not as a block of one"),
     ("msetnx", "tips", "it can't be split over shards"),
     ("psetex", "deprecated_since", "deprecated for SET"),
     ("psetex", "doc_flags", "deprecated for SET"),
