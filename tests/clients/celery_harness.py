@@ -1,4 +1,4 @@
-"""Worker and beat processes for the Celery tests."""
+"""Worker and beat processes for the Celery tests, and the worker processes of the other queues."""
 
 import contextlib
 import importlib
@@ -25,12 +25,15 @@ def load_app(server, **environment):
 
 
 class Process:
-    """A `celery` command in a process group of its own, with its output in the server's folder."""
+    """A Python module run in a process group of its own, with its output in the server's folder."""
+
+    MODULE = ("celery", "-A", "celery_app")
+    READY = " ready."
 
     def __init__(self, server, name, *arguments, **environment):
         self.name = name
         self.output = server.dir / f"{name}.log"
-        command = [sys.executable, "-m", "celery", "-A", "celery_app", *arguments]
+        command = [sys.executable, "-m", *self.MODULE, *arguments]
         env = dict(os.environ, RHUBARB_TEST_URL=server.url, PYTHONDONTWRITEBYTECODE="1", **environment)
         with open(self.output, "wb") as out:
             self.process = subprocess.Popen(
@@ -43,7 +46,7 @@ class Process:
     def wait_ready(self):
         def ready():
             assert self.process.poll() is None, f"{self.name} ended:\n{self.text()[-3000:]}"
-            return " ready." in self.text()
+            return self.READY in self.text()
 
         eventually(ready, 40, what=f"worker {self.name} ready")
         return self
