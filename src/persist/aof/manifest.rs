@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::util::file::{Disk, read_all, strerror};
 use crate::util::num;
-use crate::util::split::split_args;
+use crate::util::split::{quote, split_args};
 
 /// The longest line of a manifest, with its end, in bytes.
 const LINE_MAX: usize = 1024;
@@ -335,20 +335,7 @@ fn push_quoted(text: &mut Vec<u8>, name: &[u8]) {
         text.extend_from_slice(name);
         return;
     }
-    text.push(b'"');
-    for &byte in name {
-        match byte {
-            b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
-            b'\n' => text.extend_from_slice(b"\\n"),
-            b'\r' => text.extend_from_slice(b"\\r"),
-            b'\t' => text.extend_from_slice(b"\\t"),
-            7 => text.extend_from_slice(b"\\a"),
-            8 => text.extend_from_slice(b"\\b"),
-            b' '..=b'~' => text.push(byte),
-            _ => text.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-        }
-    }
-    text.push(b'"');
+    quote(name, text);
 }
 
 #[cfg(test)]
