@@ -59,6 +59,12 @@ def count(key, field):
     return records.hincrby(key, field, 1)
 
 
+@app.task(acks_late=True)
+def count_late(key, field):
+    """As `count`, and runs again if its worker dies."""
+    return records.hincrby(key, field, 1)
+
+
 @app.task(bind=True, autoretry_for=(ValueError,), retry_backoff=1, retry_jitter=False, max_retries=5)
 def flaky(self, key, failures):
     """Fails `failures` times; records the moment of each try."""

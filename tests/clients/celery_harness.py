@@ -70,10 +70,16 @@ class Process:
             self.kill()
 
 
+def worker_arguments(name, *arguments, pool="solo", concurrency=1, queues="celery"):
+    """The command line of `celery worker` with `arguments` and what all tests want."""
+    common = ["-n", f"{name}@test", "-P", pool, "-c", str(concurrency), "-Q", queues, "--loglevel", "INFO"]
+    return ["worker", *common, *arguments]
+
+
 @contextlib.contextmanager
 def worker(server, name, *arguments, pool="solo", concurrency=1, queues="celery", **environment):
-    arguments = ["-n", f"{name}@test", "-P", pool, "-c", str(concurrency), "-Q", queues, "--loglevel", "INFO", *arguments]
-    process = Process(server, name, "worker", *arguments, **environment)
+    arguments = worker_arguments(name, *arguments, pool=pool, concurrency=concurrency, queues=queues)
+    process = Process(server, name, *arguments, **environment)
     try:
         yield process.wait_ready()
         process.stop()
