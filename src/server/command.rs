@@ -111,7 +111,7 @@ pub struct Registered {
     pub parent: Option<CommandId>,
     /// Its name, with its container's: `client|kill`.
     pub full_name: Box<str>,
-    /// Where its first key stands, if that is the same in every call.
+    /// Where its first key stands in calls that have one, if that is the same in all of them.
     pub first_key: Option<usize>,
     /// Its arguments, read from its syntax when they are first asked for.
     arguments: OnceLock<Vec<Argument>>,
@@ -158,8 +158,9 @@ impl Table {
             None => command.name.to_string(),
         };
         let full_name = full_name.into_boxed_str();
-        let first_key = command.keys.first().and_then(|spec| match spec.search {
-            Search::Index(index) if matches!(spec.find, Find::Range { .. }) => Some(index),
+        let first_key = command.keys.first().and_then(|spec| match (spec.search, spec.find) {
+            (Search::Index(begin), Find::Range { .. }) => Some(begin),
+            (Search::Index(begin), Find::Numkeys { first, .. }) => Some(begin + first),
             _ => None,
         });
         let (arguments, subcommands) = (OnceLock::new(), Vec::new());
