@@ -156,10 +156,17 @@ impl Engine {
         self.scripts.is_empty()
     }
 
-    /// Bytes that the VM holds (`used_memory_vm_eval`).
+    /// Bytes that the VM holds.
     #[must_use]
     pub fn vm_bytes(&self) -> usize {
         self.vm.bytes()
+    }
+
+    /// The same without what scripts left behind in a small VM (`used_memory_vm_eval`). It takes a
+    /// moment: not for each command.
+    #[must_use]
+    pub fn vm_bytes_in_use(&self) -> usize {
+        self.vm.bytes_in_use()
     }
 
     /// Bytes that the cache of scripts holds besides the VM (`used_memory_scripts_eval`).

@@ -181,12 +181,13 @@ impl Functions {
         self.functions.get(&*folded(name))
     }
 
-    /// Bytes that the VM holds (`used_memory_vm_functions`).
+    /// Bytes that the VM holds, without what functions left behind in a small one
+    /// (`used_memory_vm_functions`). It takes a moment: not for each command.
     #[must_use]
     pub fn vm_bytes(&self) -> usize {
         match &self.vm {
             Place::Unmade => 0,
-            Place::Here(vm) => vm.bytes(),
+            Place::Here(vm) => vm.bytes_in_use(),
             Place::Running(bytes) => *bytes,
         }
     }

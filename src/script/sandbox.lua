@@ -145,7 +145,11 @@ end
 local function g_xpcall(...)
   if select('#', ...) < 2 then badarg(2, 'xpcall', 'value expected') end
   local f, handler = ...
-  return settle(resumed, gsubs, xpcall(f, function(e) return handler(recover(e)) end))
+  return settle(resumed, gsubs, xpcall(f, function(e)
+    local ok, shown = pcall(recover, e)
+    if not ok then return shown end -- a kill or a panic: `settle` raises it again
+    return handler(shown)
+  end))
 end
 
 -- Coroutines -------------------------------------------------------------------------------------
@@ -374,6 +378,12 @@ globals_meta = protect({__index = missing})
 
 -- Entry points -----------------------------------------------------------------------------------
 
+-- The message handler of a run. Only a panic keeps the error from being described: it goes on.
+local function failed(e)
+  local ok, panic = pcall(describe, e)
+  if not ok then return panic end
+end
+
 local entry = {loaded = loaded}
 
 function entry.load(number, source)
@@ -383,9 +393,9 @@ function entry.load(number, source)
 end
 
 function entry.run(number, keys, argv)
-  resumed, gsubs = 0, 0
   G.KEYS, G.ARGV = keys, argv
-  local ok, value = xpcall(loaded[number], describe)
+  local ok, value = xpcall(loaded[number], failed)
+  if not ok then resumed, gsubs = 0, 0 end
   return ok, value
 end
 
@@ -401,10 +411,10 @@ if native.library then
   local function show(content) real[globals], shown.__index = content, content end
 
   function entry.run(number, k, a)
-    resumed, gsubs = 0, 0
     called, keys, argv = loaded[number], k, a
     if k == nil then show(L) end
-    local ok, value = xpcall(invoke, describe)
+    local ok, value = xpcall(invoke, failed)
+    if not ok then resumed, gsubs = 0, 0 end
     if k == nil then show(G) end
     called, keys, argv = nil, nil, nil
     return ok, value

@@ -26,6 +26,7 @@ impl Host for Double {
             (b"echo", 2) => out.bulk(args.at(1)),
             (b"count", len) => out.len_int(len),
             (b"all", 1) => all_kinds(out),
+            (b"panic", 1) => std::panic::resume_unwind(Box::new("of the host")),
             _ => out.error_text(b"ERR Unknown Redis command called from script"),
         }
     }
@@ -75,9 +76,9 @@ fn all_kinds(out: &mut Reply) {
     out.error_text(b"ERR inner");
 }
 
-/// Runs on a thread with a main thread's stack: the limits of recursion are made for that.
+/// Runs on a thread with the executor's stack: the limits of recursion are made for that.
 fn with_stack(test: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(test);
+    let thread = std::thread::Builder::new().stack_size(16 << 20).spawn(test);
     thread.expect("a thread").join().expect("no panic");
 }
 
@@ -302,6 +303,21 @@ fn a_killed_script_ends_whatever_it_catches() {
             assert_eq!(reply, raised(script, "ERR Script killed by user with SCRIPT KILL."));
         }
     });
+}
+
+#[test]
+fn a_panic_goes_through_whatever_catches_errors() {
+    for script in [
+        "redis.call('panic')",
+        "redis.pcall('panic')",
+        "pcall(redis.call, 'panic')",
+        "xpcall(function() redis.call('panic') end, function() end)",
+        "coroutine.resume(coroutine.create(function() pcall(redis.call, 'panic') end))",
+        "coroutine.wrap(function() redis.call('panic') end)()",
+    ] {
+        let panic = std::panic::catch_unwind(|| run(script)).expect_err(script);
+        assert_eq!(panic.downcast_ref(), Some(&"of the host"), "{script}");
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ const TICK_INSTRUCTIONS: u32 = 100_000;
 const MEMORY_LIMIT: usize = 4 << 30;
 /// Runs between two rounds of housekeeping in the VM.
 const SWEEP_RUNS: u32 = 64;
+/// Bytes of a VM whose collector needs no steps besides those that it takes by itself.
+const SMALL_HEAP: usize = 1 << 20;
 /// Scratch buffers above this many bytes are given back after a run.
 const KEEP_SCRATCH: usize = 64 * 1024;
 
@@ -181,7 +183,9 @@ impl Vm {
 
     fn build(shared: Rc<Shared>) -> mlua::Result<Self> {
         let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
-        let options = LuaOptions::new().catch_rust_panics(false);
+        // With the stock `xpcall`, which makes no closure for each run. A panic that is caught goes
+        // on: the sandbox hands what it catches to native functions, where the panic resumes.
+        let options = LuaOptions::new().catch_rust_panics(true);
         let lua = Lua::new_with(libs, options)?;
         let entry: Table = sandbox::install(&lua, &shared)?;
         let triggers = HookTriggers::new().every_nth_instruction(TICK_INSTRUCTIONS);
@@ -201,6 +205,15 @@ impl Vm {
     /// Bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
         self.lua.used_memory()
+    }
+
+    /// Bytes that it holds, without what scripts left behind if it is quick to collect.
+    pub(super) fn bytes_in_use(&self) -> usize {
+        if self.bytes() <= SMALL_HEAP {
+            // It fails only for want of memory, and then there is the more to tell of.
+            let _ = self.lua.gc_collect();
+        }
+        self.bytes()
     }
 
     /// Compiles a source and keeps it under its number; the text of what is wrong with it.
@@ -294,14 +307,17 @@ impl Vm {
     }
 
     /// From time to time removes what scripts left behind in shared tables, and gives the
-    /// collector a step, so that small scripts don't put its work off for ever.
+    /// collector a step, so that small scripts don't put its work off for ever. While there is
+    /// little to collect, its own pace does.
     fn keep_house(&mut self) {
         self.runs += 1;
         if self.runs >= SWEEP_RUNS {
             self.runs = 0;
             // Neither can fail, save for want of memory; then the next round will do it.
             let _ = self.sweep.call::<()>(());
-            let _ = self.lua.gc_step();
+            if self.bytes() > SMALL_HEAP {
+                let _ = self.lua.gc_step();
+            }
         }
     }
 }

@@ -90,10 +90,10 @@ impl Scripting {
         }
     }
 
-    /// Bytes of the VM, and of the cache of scripts.
+    /// Bytes of the VM, and of the cache of scripts. It takes a moment: not for each command.
     pub fn memory(&self) -> (usize, usize) {
         match &self.engine {
-            Some(engine) => (engine.vm_bytes(), engine.cache_bytes()),
+            Some(engine) => (engine.vm_bytes_in_use(), engine.cache_bytes()),
             None => self.memory,
         }
     }
@@ -193,7 +193,8 @@ impl Server {
         function: Option<Box<[u8]>>,
         run: impl FnOnce(&mut dyn Host) -> Outcome,
     ) -> Outcome {
-        let started_ns = self.clock.mono_ns();
+        // As for any command: the last lap's end is the begin.
+        let started_ns = self.lap_ns;
         self.scripting.run =
             Some(Run { started_ns, function, busy: None, wrote: false, killed: false });
         let oom_allowed = call.oom_allowed || !self.is_out_of_memory();
