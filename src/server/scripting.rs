@@ -45,8 +45,8 @@ pub enum Code<'a> {
 #[derive(Debug)]
 struct Run {
     started_ns: u64,
-    /// The function's name, if it is one.
-    function: Option<Box<[u8]>>,
+    /// The function, if it is one.
+    function: Option<Function>,
     /// The command that runs it, once it has run longer than `busy-reply-threshold`.
     busy: Option<ArgBuf>,
     wrote: bool,
@@ -170,15 +170,13 @@ impl Server {
                 self.scripting.memory = (engine.vm_bytes(), engine.cache_bytes());
                 self.scripting.cached = engine.len();
                 let outcome =
-                    self.run_hosted(call, None, |host| engine.run(script, keys, argv, host, out));
+                    self.run_hosted(call, |host| engine.run(script, keys, argv, host, out));
                 self.scripting.engine = Some(engine);
                 outcome
             }
             Code::Function(function) => {
                 let Some(mut vm) = self.functions.begin_run() else { return false };
-                let name = Some(function.name().into());
-                let outcome =
-                    self.run_hosted(call, name, |host| vm.run(function, keys, argv, host, out));
+                let outcome = self.run_hosted(call, |host| vm.run(function, keys, argv, host, out));
                 self.functions.end_run(vm);
                 outcome
             }
@@ -190,9 +188,12 @@ impl Server {
     fn run_hosted(
         &mut self,
         call: ScriptCall<'_>,
-        function: Option<Box<[u8]>>,
         run: impl FnOnce(&mut dyn Host) -> Outcome,
     ) -> Outcome {
+        let function = match call.code {
+            Code::Script(_) => None,
+            Code::Function(function) => Some(function.clone()),
+        };
         // As for any command: the last lap's end is the begin.
         let started_ns = self.lap_ns;
         self.scripting.run =
@@ -236,7 +237,7 @@ impl Server {
     /// The function that keeps clients waiting, if one does.
     pub fn busy_function(&self) -> Option<RunningFunction<'_>> {
         let run = self.scripting.run.as_ref()?;
-        let (name, command) = (run.function.as_deref()?, run.busy.as_ref()?.args());
+        let (name, command) = (run.function.as_ref()?.name(), run.busy.as_ref()?.args());
         let duration_ms = self.clock.mono_ns().saturating_sub(run.started_ns) / 1_000_000;
         Some(RunningFunction { name, command, duration_ms })
     }
@@ -394,7 +395,7 @@ impl Host for ScriptHost<'_> {
             }
             run.busy = Some(ArgBuf::from(self.command));
             let (kill, name) = match &run.function {
-                Some(name) => ("FUNCTION KILL", name.clone()),
+                Some(function) => ("FUNCTION KILL", function.name().into()),
                 None => ("SCRIPT KILL", sha_of(self.command)),
             };
             server.log.warning(format_args!(
