@@ -50,7 +50,7 @@ fn clock_source() -> Option<String> {
 fn slow_clock() -> Option<String> {
     const READINGS: u64 = 100_000;
     const SLOW_NS: u64 = 500;
-    let clock = SystemClock::new();
+    let clock = SystemClock;
     let start_ns = clock.mono_ns();
     for _ in 1..READINGS {
         std::hint::black_box(clock.mono_ns());

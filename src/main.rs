@@ -69,7 +69,7 @@ fn end(passed: io::Result<bool>) -> ExitCode {
 }
 
 fn serve(mut config: Config, file: Option<PathBuf>) -> io::Result<i32> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let log = Log::stdout(commands::config::log_level(&config), Arc::clone(&clock));
     open_log(&config, &log)?;
     enter_dir(&mut config, &log)?;

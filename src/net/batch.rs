@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::ds::dict::Step;
 use crate::keyspace::{Db, Entry};
-use crate::resp::{ArgBuf, Args, Limits, Parsed, ProtocolError, RequestParser, Span};
+use crate::resp::{ArgBuf, Args, Limits, Parsed, ProtocolError, RequestParser, Span, parse_whole};
 use crate::server::Server;
 use crate::server::client::ClientRef;
 use crate::server::command::{CommandId, NotFound, Table};
@@ -98,6 +98,16 @@ impl Batch {
         let mut at = start;
         while self.found.len() < most {
             let rest = &data[at..];
+            if limits.authenticated
+                && parser.is_idle()
+                && let Some(consumed) = parse_whole(rest, limits, &mut self.spans)
+            {
+                let start = self.found.last().map_or(0, |last| last.spans_end);
+                let command = commands.find(&Args::new(rest, &self.spans[start..]));
+                self.add(at, consumed, None, command);
+                at += consumed;
+                continue;
+            }
             match parser.parse(rest, limits) {
                 Ok(Parsed::Incomplete) => return (End::Incomplete, at),
                 Ok(Parsed::Empty { consumed }) => at += consumed,
@@ -107,14 +117,26 @@ impl Batch {
                     if inline.is_none() {
                         self.spans.extend_from_slice(parser.spans());
                     }
-                    let (start, spans_end) = (at, self.spans.len());
+                    self.add(at, consumed, inline, command);
                     at += consumed;
-                    self.found.push(Found { start, end: at, spans_end, inline, command });
                 }
                 Err(error) => return (End::Broken(error), at),
             }
         }
         (End::More, at)
+    }
+
+    /// Adds a command whose arguments are the last spans, or `inline`.
+    #[inline]
+    fn add(
+        &mut self,
+        start: usize,
+        len: usize,
+        inline: Option<ArgBuf>,
+        command: Result<CommandId, NotFound>,
+    ) {
+        let spans_end = self.spans.len();
+        self.found.push(Found { start, end: start + len, spans_end, inline, command });
     }
 
     /// Brings the keys of the batch, and the members that are looked up in collections, into the

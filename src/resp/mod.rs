@@ -8,5 +8,5 @@ pub mod request;
 
 pub use args::{ArgBuf, Args, Span};
 pub use error::Error;
-pub use parser::{Limits, Parsed, ProtocolError, RequestParser};
+pub use parser::{Limits, Parsed, ProtocolError, RequestParser, parse_whole};
 pub use reply::{Mark, Proto, Reply};

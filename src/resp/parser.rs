@@ -163,6 +163,12 @@ impl RequestParser {
         if self.missing > 0 { self.spans.len() } else { 0 }
     }
 
+    /// Whether it stands between commands.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.missing == 0
+    }
+
     fn multibulk_header(&mut self, buf: &[u8], limits: &Limits) -> Result<Parsed, ProtocolError> {
         let Some((line, next)) = header_line(buf, 1, ProtocolError::TooBigMultibulkCount)? else {
             return Ok(Parsed::Incomplete);
@@ -206,13 +212,6 @@ impl RequestParser {
     #[inline]
     fn bulk_header(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
         let Some(&kind) = buf.get(self.pos) else { return Ok(None) };
-        // The common case in one look: `$` and one or two digits.
-        if let Some(&[b'$', a, b'\r', b'\n']) = buf.get(self.pos..self.pos + 4)
-            && a.is_ascii_digit()
-        {
-            self.pos += 4;
-            return Ok(Some(usize::from(a - b'0')));
-        }
         let header = header_line(buf, self.pos + 1, ProtocolError::TooBigBulkCount)?;
         let Some((line, next)) = header else { return Ok(None) };
         if kind != b'$' {
@@ -244,6 +243,51 @@ impl RequestParser {
         self.inline = Some(args.into_iter().collect());
         Ok(Parsed::Command { consumed })
     }
+}
+
+/// Reads a request at the start of `buf` that is there as a whole and in the form that all clients
+/// send, and appends its arguments to `spans`; returns the bytes that it took. `None` says nothing
+/// of the request: [`RequestParser::parse`] is to look at it.
+#[inline]
+pub fn parse_whole(buf: &[u8], limits: &Limits, spans: &mut Vec<Span>) -> Option<usize> {
+    let (count, mut pos) = short_header(buf, 0, b'*').filter(|&(count, _)| count > 0)?;
+    let before = spans.len();
+    for _ in 0..count {
+        let bulk = short_header(buf, pos, b'$');
+        match bulk {
+            Some((len, start))
+                if buf.len() - start >= len + 2 && len as u64 <= limits.bulk_len_max =>
+            {
+                spans.push(Span { start, len });
+                pos = start + len + 2;
+            }
+            _ => {
+                spans.truncate(before);
+                return None;
+            }
+        }
+    }
+    Some(pos)
+}
+
+/// The number of a header at `at` of up to six digits, and where what follows it begins.
+#[inline]
+fn short_header(buf: &[u8], at: usize, kind: u8) -> Option<(usize, usize)> {
+    const DIGITS_MAX: usize = 6;
+    let rest = buf.get(at..)?;
+    let digit = |index: usize| rest.get(index).map(|byte| usize::from(byte.wrapping_sub(b'0')));
+    let mut value = digit(1).filter(|&first| rest[0] == kind && first <= 9)?;
+    let mut len = 2;
+    while let Some(next) = digit(len).filter(|&next| next <= 9) {
+        // Redis takes no leading zero.
+        if value == 0 || len > DIGITS_MAX {
+            return None;
+        }
+        value = value * 10 + next;
+        len += 1;
+    }
+    let ends = rest.get(len..len + 2)? == b"\r\n";
+    ends.then_some((value, at + len + 2))
 }
 
 /// The line that starts at `start`, without its end, and where the next one starts.
@@ -317,6 +361,44 @@ mod tests {
         for step in 1..input.len() {
             assert_eq!(feed(input, step).as_ref(), Ok(&whole), "in steps of {step}");
         }
+    }
+
+    #[test]
+    fn whole_requests_are_read_as_the_parser_reads_them() {
+        let inputs: [&[u8]; 16] = [
+            b"*1\r\n$4\r\nPING\r\n",
+            b"*2\r\n$3\r\nGET\r\n$12\r\nhello\r\nworld\r\n*1\r\n",
+            b"*1\r\n$0\r\n\r\n",
+            b"*1\r\n$1\r\naxx*1\r\n",
+            b"*0\r\n",
+            b"*-1\r\n",
+            b"*01\r\n$1\r\na\r\n",
+            b"*1\r\n$01\r\na\r\n",
+            b"*1\r\n$1\rxa\r\n",
+            b"*1\r\n$1000000\r\na\r\n",
+            b"*2\r\n$1\r\na\r\n",
+            b"*2\r\n$1\r\na\r\nb\r\n",
+            b"*1\r\n$4\r\nPIN",
+            b"*\r\n",
+            b"*1\r\n$\r\n",
+            b"PING\r\n",
+        ];
+        let mut found = 0;
+        for input in inputs {
+            let (mut parser, mut spans) = (RequestParser::new(), vec![Span { start: 7, len: 7 }]);
+            let by_parser = parser.parse(input, &OPEN);
+            match parse_whole(input, &OPEN, &mut spans) {
+                Some(consumed) => {
+                    found += 1;
+                    assert_eq!(by_parser, Ok(Parsed::Command { consumed }), "{input:?}");
+                    assert_eq!(parser.spans(), &spans[1..], "{input:?}");
+                }
+                None => assert_eq!(spans.len(), 1, "{input:?}"),
+            }
+        }
+        assert_eq!(found, 4);
+        let tight = Limits { bulk_len_max: 3, ..OPEN };
+        assert_eq!(parse_whole(inputs[0], &tight, &mut Vec::new()), None);
     }
 
     #[test]

@@ -203,7 +203,14 @@ impl Server {
     }
 
     /// Executes the commands of clients whose keys have become ready, until none is.
+    #[inline]
     pub(in crate::server) fn serve_ready_keys(&mut self) {
+        if !self.blocked.ready.is_empty() {
+            self.serve_all_ready_keys();
+        }
+    }
+
+    fn serve_all_ready_keys(&mut self) {
         while !self.blocked.ready.is_empty() {
             for key in std::mem::take(&mut self.blocked.ready) {
                 self.serve_ready_key(&key);

@@ -40,8 +40,11 @@ impl Server {
         args: Args<'_>,
     ) -> bool {
         let now_ms = self.now_ms;
-        self.limit_tracked_keys();
-        self.evict_clients();
+        let calm = self.is_calm();
+        if !calm {
+            self.limit_tracked_keys();
+            self.evict_clients();
+        }
         let Some(client) = self.clients.get_mut(id) else { return true };
         if client.flags.contains(ClientFlags::CLOSE_ASAP) {
             return true;
@@ -64,18 +67,7 @@ impl Server {
             return true;
         }
         let row = self.commands.get(command).command;
-        if self.config.maxmemory > 0
-            && self.effective_flags(id, row).contains(Flags::DENYOOM)
-            && self.is_out_of_memory()
-        {
-            self.reject(id, Some(command), &Error::Oom);
-            return true;
-        }
-        if self.is_loading() && !row.flags.contains(Flags::LOADING) {
-            self.reject(id, Some(command), &Error::Loading);
-            return true;
-        }
-        if let Some(error) = self.disk_error(id, row) {
+        if !calm && let Err(error) = self.admit_now(id, row) {
             self.reject(id, Some(command), &error);
             return true;
         }
@@ -88,7 +80,7 @@ impl Server {
             return true;
         }
         let db = client.db;
-        if self.pause.is_some() {
+        if !calm && self.pause.is_some() {
             let queued = self.effective_flags(id, row) - row.flags;
             let flags = queued | self.pause_flags(row, &args);
             if self.holds_back(id, flags) {
@@ -111,6 +103,34 @@ impl Server {
         };
         let flags = queued.iter().map(|queued| self.commands.get(queued.command).command.flags);
         flags.fold(command.flags, Flags::union)
+    }
+
+    /// Whether nothing is the case that is seldom so and that every command must know of: one test
+    /// instead of many.
+    #[inline]
+    fn is_calm(&self) -> bool {
+        // Without branches: each is a load, and none of them is likely to end the search early.
+        !((self.config.maxmemory > 0)
+            | self.is_loading()
+            | self.pause.is_some()
+            | !self.rdb.last_ok
+            | self.aof.log.fails()
+            | self.limits_client_memory()
+            | !self.tracking.is_idle())
+    }
+
+    /// The checks that depend on the state that the server is in.
+    fn admit_now(&mut self, id: ClientRef, row: &Command) -> Result<(), Error> {
+        if self.config.maxmemory > 0
+            && self.effective_flags(id, row).contains(Flags::DENYOOM)
+            && self.is_out_of_memory()
+        {
+            return Err(Error::Oom);
+        }
+        if self.is_loading() && !row.flags.contains(Flags::LOADING) {
+            return Err(Error::Loading);
+        }
+        self.disk_error(id, row).map_or(Ok(()), Err)
     }
 
     /// Why a command that writes (or PING, as who watches over servers should know) is refused, if
@@ -322,18 +342,18 @@ impl Server {
     /// Puts a command into the slow log if it took as long as the configuration says.
     #[inline]
     fn note_if_slow(&mut self, command: CommandId, args: Args<'_>, id: ClientRef, ns: u64) {
-        let us = ns / 1000;
         let threshold = u64::try_from(self.config.slowlog_log_slower_than);
-        if threshold.is_ok_and(|threshold| us >= threshold) {
-            self.log_slow_command(command, args, id, us);
+        if threshold.is_ok_and(|threshold| ns >= threshold.saturating_mul(1000)) {
+            self.log_slow_command(command, args, id, ns / 1000);
         }
     }
 
     /// Notes how long an event took, if that is long by the configuration.
     #[inline]
     pub(in crate::server) fn sample_latency(&mut self, event: &'static str, ns: u64) {
-        let (threshold, ms) = (self.config.latency_monitor_threshold, ns / 1_000_000);
-        if threshold > 0 && ms >= threshold {
+        let threshold = self.config.latency_monitor_threshold;
+        if threshold > 0 && ns / 1_000_000 >= threshold {
+            let ms = ns / 1_000_000;
             let unix_s = self.clock.unix_us() / 1_000_000;
             self.latency.add(event, Sample { unix_s, ms });
         }

@@ -35,6 +35,12 @@ impl Server {
         }
     }
 
+    /// Whether what clients take is limited.
+    #[inline]
+    pub(in crate::server) fn limits_client_memory(&self) -> bool {
+        self.client_memory.limit.is_some()
+    }
+
     /// Looks at what a client takes now.
     #[inline]
     pub fn account_client(&mut self, id: ClientRef) {

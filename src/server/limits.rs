@@ -4,6 +4,8 @@ use crate::config::{ClientClass, OutputLimit};
 use crate::server::Server;
 use crate::server::client::{Client, ClientFlags, ClientRef};
 
+/// Output that no limit applies to, in bytes: Redis doesn't count a client's first buffer either.
+const ALWAYS_FREE: u64 = 16 * 1024;
 /// The most output that may wait for a client that hasn't authenticated, in bytes.
 const UNAUTHENTICATED_MAX: u64 = 64 * 1024;
 
@@ -24,6 +26,9 @@ impl Server {
     pub fn check_output_limit(&mut self, id: ClientRef) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let pending = client.pending_out() as u64;
+        if pending <= ALWAYS_FREE && client.soft_limit_since_ms.is_none() {
+            return;
+        }
         let mut limit = self.config.output_limit(client.class());
         if !client.authenticated && !self.users.admit_anybody() {
             // Who hasn't authenticated gets short errors only, and can't have them pile up.

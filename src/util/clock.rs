@@ -4,7 +4,8 @@
 //! [`Clock`], so that tests can turn it. Never sleeps and never schedules.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// A source of wall-clock and monotonic time.
 pub trait Clock: Send + Sync {
@@ -14,36 +15,20 @@ pub trait Clock: Send + Sync {
     fn mono_ns(&self) -> u64;
 }
 
-/// The clocks of the operating system.
-#[derive(Debug)]
-pub struct SystemClock {
-    start: Instant,
-}
-
-impl SystemClock {
-    /// A clock whose monotonic time starts at zero now.
-    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
-    pub fn new() -> Self {
-        Self { start: Instant::now() }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// The clocks of the operating system, read without the standard library's arithmetic of durations:
+/// every command ends with a look at the clock.
+#[derive(Debug, Default)]
+pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     fn unix_us(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Realtime);
+        tv_sec.saturating_mul(1_000_000).saturating_add(tv_nsec / 1000)
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     fn mono_ns(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
+        (tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(tv_nsec as u64)
     }
 }
 

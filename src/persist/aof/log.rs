@@ -795,6 +795,12 @@ impl Log {
         self.delayed_syncs = 0;
     }
 
+    /// Whether effects aren't being written or synced.
+    #[inline]
+    pub fn fails(&self) -> bool {
+        self.write_error.is_some() | self.sync_error.is_some()
+    }
+
     /// Why effects aren't being written or synced, if they aren't.
     pub fn error(&self) -> Option<&str> {
         self.write_error.as_ref().map(|(text, _)| text.as_str()).or(self.sync_error.as_deref())
