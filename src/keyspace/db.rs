@@ -12,6 +12,30 @@ use crate::util::seed;
 /// The entries of a database at one moment. Taking one is cheap; holding one copies what changes.
 pub type Snapshot = Dict<Entry>;
 
+/// The hash of a key that was computed ahead. It is found again by the key's address, so it holds as
+/// long as those bytes are borrowed. All databases hash alike.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KnownHash {
+    /// Where the key stands; 0 is nowhere.
+    at: usize,
+    len: usize,
+    hash: u64,
+}
+
+impl KnownHash {
+    /// The hash of a key, and where it stands.
+    #[inline]
+    pub fn of(key: &[u8], hash: u64) -> Self {
+        Self { at: key.as_ptr().addr(), len: key.len(), hash }
+    }
+
+    /// The hash, if this is the key.
+    #[inline]
+    fn get(self, key: &[u8]) -> Option<u64> {
+        (self.at == key.as_ptr().addr() && self.len == key.len()).then_some(self.hash)
+    }
+}
+
 /// A database.
 #[derive(Clone)]
 pub struct Db {
@@ -62,6 +86,12 @@ impl Db {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.dict.hash(key)
+    }
+
+    /// As [`hash`](Self::hash), for a key that may be the known one.
+    #[inline]
+    pub fn hash_known(&self, key: &[u8], known: KnownHash) -> u64 {
+        known.get(key).unwrap_or_else(|| self.hash(key))
     }
 
     /// Brings what a lookup will read into the processor's cache; see [`Dict::prefetch`].

@@ -8,6 +8,6 @@ pub mod digest;
 pub mod entry;
 pub mod expiry;
 
-pub use db::{Db, Snapshot};
+pub use db::{Db, KnownHash, Snapshot};
 pub use digest::Digest;
 pub use entry::{Entry, StrView};

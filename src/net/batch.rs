@@ -7,7 +7,7 @@
 use smallvec::SmallVec;
 
 use crate::ds::dict::Step;
-use crate::keyspace::{Db, Entry};
+use crate::keyspace::{Db, Entry, KnownHash};
 use crate::resp::{ArgBuf, Args, Limits, Parsed, ProtocolError, RequestParser, Span, parse_whole};
 use crate::server::Server;
 use crate::server::client::ClientRef;
@@ -55,14 +55,13 @@ struct Lookup<'a> {
     member: Option<&'a [u8]>,
 }
 
-/// Where commands have the member that they look up.
-const MEMBER_AT: usize = 2;
-
 /// Commands parsed ahead, in their order. The memory is kept from batch to batch.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     found: Vec<Found>,
     spans: Vec<Span>,
+    /// The hash of each command's first key, if the look ahead got to it.
+    hashes: Vec<KnownHash>,
 }
 
 impl Batch {
@@ -93,6 +92,7 @@ impl Batch {
     ) -> (End, usize) {
         self.found.clear();
         self.spans.clear();
+        self.hashes.clear();
         // What a client may send changes when it authenticates: it is looked at one by one till then.
         let most = if limits.authenticated { AHEAD } else { 1 };
         let mut at = start;
@@ -141,22 +141,27 @@ impl Batch {
 
     /// Brings the keys of the batch, and the members that are looked up in collections, into the
     /// processor's cache.
-    pub(super) fn prefetch(&self, server: &Server, id: ClientRef, data: &[u8]) {
+    pub(super) fn prefetch(&mut self, server: &Server, id: ClientRef, data: &[u8]) {
         let Some(client) = server.clients.get(id) else { return };
         let db = &server.dbs[client.db];
         if self.len() < 2 || db.is_empty() {
             return;
         }
+        let mut hashes = std::mem::take(&mut self.hashes);
+        hashes.resize(self.len(), KnownHash::default());
         let mut lookups = SmallVec::<[Lookup<'_>; AHEAD]>::new();
-        for index in 0..self.len() {
+        for (index, known) in hashes.iter_mut().enumerate() {
             let (found, args) = self.get(index, data);
             let Ok(command) = found.command else { continue };
             let row = server.commands.get(command);
             let Some(key) = row.first_key.and_then(|at| args.get(at)) else { continue };
-            let hash = db.hash(key);
-            let repeated = lookups.last().is_some_and(|last| last.hash == hash);
-            let collection = row.command.group.is_of_collections();
-            let member = collection.then(|| args.get(MEMBER_AT)).flatten();
+            let last = lookups.last().filter(|last| last.key == key);
+            let (repeated, hash) = match last {
+                Some(last) => (true, last.hash),
+                None => (false, db.hash(key)),
+            };
+            *known = KnownHash::of(key, hash);
+            let member = row.member.and_then(|at| args.get(at));
             lookups.push(Lookup { key, hash, repeated, member });
         }
         for step in Step::ALL {
@@ -164,6 +169,14 @@ impl Batch {
             new.for_each(|lookup| db.prefetch(lookup.hash, step));
         }
         prefetch_members(db, &lookups);
+        drop(lookups);
+        self.hashes = hashes;
+    }
+
+    /// What is known of the first key of the command at `index`.
+    #[inline]
+    pub(super) fn known(&self, index: usize) -> KnownHash {
+        self.hashes.get(index).copied().unwrap_or_default()
     }
 }
 

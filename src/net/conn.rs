@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::keyspace::KnownHash;
 use crate::net::Net;
 use crate::net::batch::{Batch, End};
 use crate::resp::{Args, Limits, ProtocolError, RequestParser};
@@ -365,7 +366,11 @@ fn execute_batch(
         if let Some(client) = server.clients.get_mut(id) {
             client.query_buf.0 = data.len() - *used;
         }
-        if !process(server, id, found.command, args) {
+        // It stands for bytes of `data`, and not longer than they are borrowed.
+        server.known = batch.known(index);
+        let done = process(server, id, found.command, args);
+        server.known = KnownHash::default();
+        if !done {
             return false;
         }
         *used = found.end;

@@ -113,6 +113,8 @@ pub struct Registered {
     pub full_name: Box<str>,
     /// Where its first key stands in calls that have one, if that is the same in all of them.
     pub first_key: Option<usize>,
+    /// Where the first member that it looks up in a collection stands.
+    pub member: Option<usize>,
     /// Its arguments, read from its syntax when they are first asked for.
     arguments: OnceLock<Vec<Argument>>,
     subcommands: Vec<(&'static str, CommandId)>,
@@ -163,9 +165,21 @@ impl Table {
             (Search::Index(begin), Find::Numkeys { first, .. }) => Some(begin + first),
             _ => None,
         });
+        let member = command.group.is_of_collections().then_some(match command.name {
+            // The score or the increment stands before it.
+            "zadd" | "zincrby" => 3,
+            _ => 2,
+        });
         let (arguments, subcommands) = (OnceLock::new(), Vec::new());
-        let row = Registered { command, parent, full_name, first_key, arguments, subcommands };
-        self.rows.push(row);
+        self.rows.push(Registered {
+            command,
+            parent,
+            full_name,
+            first_key,
+            member,
+            arguments,
+            subcommands,
+        });
         id
     }
 

@@ -124,7 +124,8 @@ impl Ctx<'_> {
     /// The entry of a key without any trace: no statistics, no access clock. Expiry applies.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         self.expire_if_due(key);
-        self.srv.dbs[self.db].get(key)
+        let hash = self.srv.hash(self.db, key);
+        self.srv.dbs[self.db].get_hashed(hash, key)
     }
 
     /// Whether there is such a key; no statistics.
@@ -137,7 +138,8 @@ impl Ctx<'_> {
     pub fn lookup_write(&mut self, key: &[u8]) -> Option<&mut Entry> {
         self.expire_if_due(key);
         let clock = self.srv.access_clock();
-        let entry = self.srv.dbs[self.db].get_mut(key)?;
+        let hash = self.srv.hash(self.db, key);
+        let entry = self.srv.dbs[self.db].get_mut_hashed(hash, key)?;
         self.srv.eviction.touch(entry, clock);
         Some(entry)
     }
@@ -167,7 +169,8 @@ impl Ctx<'_> {
     ) -> Result<(Option<&mut T>, &mut Reply), Error> {
         self.expire_if_due(key);
         let clock = self.srv.access_clock();
-        let Some(entry) = self.srv.dbs[self.db].get_mut(key) else {
+        let hash = self.srv.hash(self.db, key);
+        let Some(entry) = self.srv.dbs[self.db].get_mut_hashed(hash, key) else {
             return Ok((None, &mut self.out));
         };
         if entry.kind() != T::TYPE {
@@ -183,7 +186,7 @@ impl Ctx<'_> {
         self.expire_if_due(key);
         let clock = self.srv.access_clock();
         let srv = &mut *self.srv;
-        let hash = srv.dbs[self.db].hash(key);
+        let hash = srv.hash(self.db, key);
         let slot = match srv.dbs[self.db].locate(hash, key) {
             Some(slot) => slot,
             None => {
@@ -243,8 +246,8 @@ impl Ctx<'_> {
     pub fn put_str(&mut self, key: &[u8], value: &[u8], deadline: Option<i64>) {
         let srv = &mut *self.srv;
         let clock = srv.access_clock();
+        let hash = srv.hash(self.db, key);
         let db = &mut srv.dbs[self.db];
-        let hash = db.hash(key);
         if let Some(entry) = db.get_mut_hashed(hash, key)
             && entry.overwrite(value, deadline)
         {
@@ -263,7 +266,9 @@ impl Ctx<'_> {
 
     /// Deletes a key that holds an empty collection, with the `del` event; says whether it did.
     pub fn drop_if_empty(&mut self, key: &[u8]) -> bool {
-        let empty = self.db().get(key).and_then(Entry::value).is_some_and(|v| v.is_empty());
+        let hash = self.srv.hash(self.db, key);
+        let found = self.db().get_hashed(hash, key);
+        let empty = found.and_then(Entry::value).is_some_and(|value| value.is_empty());
         if empty && self.srv.delete(self.db, key) {
             self.srv.notify(NotifyFlags::GENERIC, "del", self.db, key);
         }

@@ -11,13 +11,19 @@ use crate::server::client::{Client, ClientFlags, ClientRef};
 use crate::value::hash::Hash;
 
 impl Server {
+    /// A key's hash, as the databases take it.
+    #[inline]
+    pub fn hash(&self, db: usize, key: &[u8]) -> u64 {
+        self.dbs[db].hash_known(key, self.known)
+    }
+
     /// Whether a key is there, and due.
     pub fn is_due(&self, db: usize, key: &[u8]) -> bool {
         if self.is_loading() {
             return false;
         }
-        let deadline = self.dbs[db].get(key).and_then(Entry::deadline);
-        deadline.is_some_and(|deadline| deadline < self.now_ms)
+        let found = self.dbs[db].get_hashed(self.hash(db, key), key);
+        found.and_then(Entry::deadline).is_some_and(|deadline| deadline < self.now_ms)
     }
 
     /// Deletes a key if it is due.
@@ -96,7 +102,7 @@ impl Server {
         touch: bool,
     ) -> Option<&Entry> {
         let clock = self.access_clock();
-        let hash = self.dbs[db].hash(key);
+        let hash = self.hash(db, key);
         if self.dbs[db].volatile_len() > 0 {
             let deadline = self.dbs[db].get_hashed(hash, key).and_then(Entry::deadline);
             if deadline.is_some_and(|deadline| deadline < self.now_ms) && !self.is_loading() {

@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use crate::acl::{AclLog, Users};
 use crate::config::Config;
-use crate::keyspace::Db;
+use crate::keyspace::{Db, KnownHash};
 use crate::resp::Proto;
 use crate::script::Functions;
 use crate::stats::{Counters, Latency, RateSampler, SlowLog};
@@ -164,6 +164,8 @@ pub struct Server {
     pub config_file: Option<std::path::PathBuf>,
     /// Set when the server is to end, with the exit code.
     pub shutdown: Option<i32>,
+    /// The hash of the key of the command that runs, if the look ahead knows it.
+    pub(crate) known: KnownHash,
     /// The client whose command runs, and the protocol of its reply.
     executing: Option<(ClientRef, Proto)>,
     /// Depth of nested calls: commands of EXEC and scripts.
@@ -252,6 +254,7 @@ impl Server {
             executing: None,
             depth: 0,
             lap_ns: 0,
+            known: KnownHash::default(),
             woken: Vec::new(),
             cron: cron::CronState::default(),
             config,

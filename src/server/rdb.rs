@@ -227,6 +227,7 @@ impl Server {
             Some(wake) => {
                 let thread = thread::Builder::new().name("rdb-save".into());
                 let spawned = thread.spawn(move || {
+                    process::give_way();
                     job.run();
                     wake.wake();
                 });

@@ -10,6 +10,7 @@ mod digest;
 mod functions;
 mod harness;
 mod layers;
+mod pipelines;
 mod process;
 mod propagation;
 mod rdb;
