@@ -8,11 +8,10 @@ use std::{env, fs, io, thread};
 use rhubarb::config::{Config, SyslogFacility};
 use rhubarb::net::supervise;
 use rhubarb::options::{self, Invocation};
-use rhubarb::server::network::NoNetwork;
 use rhubarb::server::{Parts, REDIS_VERSION, RHUBARB_VERSION};
 use rhubarb::util::clock::{Clock, SystemClock};
 use rhubarb::util::file::OsDisk;
-use rhubarb::util::log::{Level, Log};
+use rhubarb::util::log::Log;
 use rhubarb::util::syslog::{self, Syslog};
 use rhubarb::{checks, commands, daemon, net};
 
@@ -78,6 +77,7 @@ fn serve(mut config: Config, file: Option<PathBuf>) -> io::Result<i32> {
         log.add_syslog(Syslog::new(syslog::SOCKET, &ident, facility(&config)));
     }
     greet(&config, file.as_deref(), &log);
+    log_panics(&log);
     supervise::starting(&config, &log);
     if let Err(error) = commands::config::adjust_oom(&config) {
         log.warning(format_args!("Unable to write oom_score_adj: {error}"));
@@ -90,7 +90,6 @@ fn serve(mut config: Config, file: Option<PathBuf>) -> io::Result<i32> {
         clock,
         disk: Arc::new(OsDisk),
         log,
-        network: Box::new(NoNetwork),
         config_file: file,
     };
     let code = net::run(parts);
@@ -137,6 +136,15 @@ fn enter_dir(config: &mut Config, log: &Log) -> io::Result<()> {
     Ok(())
 }
 
+/// Has panics told in the log, wherever it goes: a daemon's standard error goes nowhere.
+fn log_panics(log: &Log) {
+    let log = log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let trace = std::backtrace::Backtrace::force_capture();
+        log.warning(format_args!("Rhubarb has a fault, please report it: {panic}\n{trace}"));
+    }));
+}
+
 /// The lines that a start begins with, in the form that tools look for.
 fn greet(config: &Config, file: Option<&Path>, log: &Log) {
     let pid = std::process::id();
@@ -152,16 +160,6 @@ fn greet(config: &Config, file: Option<&Path>, log: &Log) {
     }
     for warning in config.warnings() {
         log.warning(warning);
-    }
-    let logo = format!(
-        "\n  (~^~)   Rhubarb {RHUBARB_VERSION}, compatible with Redis {REDIS_VERSION}\n  \
-         ||||   Running in standalone mode\n  ||||   Port: {}\n  ||||   PID: {pid}\n\n",
-        config.port
-    );
-    if config.always_show_logo {
-        log.raw(Level::Notice, &logo);
-    } else {
-        log.notice(format_args!("Running mode=standalone, port={}.", config.port));
     }
 }
 

@@ -7,6 +7,7 @@
 mod batch;
 mod busy;
 mod conn;
+mod greeting;
 mod listener;
 mod migrate;
 mod signals;
@@ -30,7 +31,7 @@ use crate::server::aof::StartFailed;
 use crate::server::client::ClientRef;
 use crate::server::load_rdb::{LoadFailed, RdbLoad};
 use crate::server::migrate::{Outcome, Request};
-use crate::server::network::Network;
+use crate::server::network::{Background, Network, Wakers};
 use crate::server::replay::{Progress, Replay};
 use crate::server::{Parts, Server};
 
@@ -66,14 +67,18 @@ pub(in crate::net) struct Net {
 /// The server's way to the network layer.
 struct Link {
     net: std::rc::Weak<Net>,
-    timer: Arc<Notify>,
-    flush: Arc<Notify>,
     migrations: Migrations,
     migrated: UnboundedSender<(ClientRef, Outcome)>,
 }
 
 /// Has a task run at once, from any thread.
 struct TaskWaker(Arc<Notify>);
+
+impl TaskWaker {
+    fn of(task: &Arc<Notify>) -> Waker {
+        Arc::new(Self(Arc::clone(task))).into()
+    }
+}
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
@@ -106,14 +111,6 @@ impl Network for Link {
     fn migrate_sockets(&self) -> usize {
         self.migrations.len()
     }
-
-    fn aof_waker(&self) -> Option<Waker> {
-        Some(Arc::new(TaskWaker(Arc::clone(&self.flush))).into())
-    }
-
-    fn waker(&self) -> Option<Waker> {
-        Some(Arc::new(TaskWaker(Arc::clone(&self.timer))).into())
-    }
 }
 
 /// Runs a server until it is told to end; returns its exit code.
@@ -126,23 +123,17 @@ pub fn run(parts: Parts) -> io::Result<i32> {
     LocalSet::new().block_on(&runtime, serve(parts))
 }
 
-async fn serve(mut parts: Parts) -> io::Result<i32> {
+async fn serve(parts: Parts) -> io::Result<i32> {
     let config = parts.config.clone();
     let log = parts.log.clone();
     let (timer, flush) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let migrations = Migrations::new(Arc::clone(&parts.clock));
     let (migrated, outcomes) = unbounded_channel();
+    let wakers = Wakers { flush: TaskWaker::of(&flush), tick: TaskWaker::of(&timer) };
     let net = Rc::new_cyclic(|weak| {
-        // Made with the server: it takes its wakers at once, and uses no threads without them.
-        parts.network = Box::new(Link {
-            net: weak.clone(),
-            timer: Arc::clone(&timer),
-            flush: Arc::clone(&flush),
-            migrations: migrations.clone(),
-            migrated,
-        });
+        let link = Link { net: weak.clone(), migrations: migrations.clone(), migrated };
         Net {
-            server: RefCell::new(Server::new(parts)),
+            server: RefCell::new(Server::new(parts, Box::new(link), Background::Threads(wakers))),
             conns: RefCell::default(),
             listeners: RefCell::default(),
             read_buf: RefCell::new(vec![0; READ_MAX].into_boxed_slice()),
@@ -159,6 +150,7 @@ async fn serve(mut parts: Parts) -> io::Result<i32> {
         return Ok(1);
     }
     let listeners = listener::open_all(&config, &log)?;
+    greeting::listening(&config, &log);
     // Whoever connects first must be told that data are being loaded.
     let Ok(begun) = begin_load(&net) else { return Ok(1) };
     listener::start(&net, listeners);
@@ -229,9 +221,7 @@ async fn load(net: Rc<Net>, begun: Load) {
     server.loading = None;
     match loaded {
         Ok(()) => {
-            for kind in net.listeners.borrow().kinds() {
-                server.log.notice(format_args!("Ready to accept connections {kind}"));
-            }
+            greeting::ready(&net.listeners.borrow().kinds(), &server.log);
             supervise::ready(&server.config, &server.log);
         }
         Err(LoadFailed) => server.shutdown = Some(1),

@@ -9,8 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::task::Waker;
+use std::time::Duration;
 
 use crate::config::{AppendFsync, Config};
 use crate::persist::aof::manifest::{Failure, shown};
@@ -41,6 +42,8 @@ pub enum AofState {
 
 /// A rewrite that is running.
 struct Rewrite {
+    /// Tells it from others, and its files from theirs.
+    id: u64,
     started_ms: i64,
     origin: Option<Origin>,
     temp: PathBuf,
@@ -48,9 +51,12 @@ struct Rewrite {
     keys: u64,
     progress: Arc<Progress>,
     outcome: Receiver<Result<(), Failure>>,
-    /// Whether the border is drawn, and the base written.
+    /// Whether the border is drawn, the base is written, and it is being put in its place.
     rotated: bool,
     written: bool,
+    installing: bool,
+    /// Whether it makes good what the files may lack.
+    heals: bool,
 }
 
 /// The append only file.
@@ -72,7 +78,7 @@ pub struct Aof {
     /// Bytes of all files after the last rewrite, or of the base at the start.
     pub base_size: u64,
     rewrite: Option<Rewrite>,
-    /// Rewrites that ever began: tells their files apart.
+    /// Rewrites that ever began.
     serial: u64,
     limit: RewriteLimit,
     /// Writes and reads bases.
@@ -82,6 +88,9 @@ pub struct Aof {
     waiting: Vec<ClientRef>,
     /// When a write error was last logged, in Unix milliseconds.
     logged_ms: Option<i64>,
+    /// Whether a sync has failed since the last good rewrite began: the disk may have lost a part of
+    /// the files then, and later syncs don't tell.
+    lossy: bool,
 }
 
 /// Slows rewrites down that fail again and again.
@@ -153,6 +162,7 @@ impl Aof {
             wake,
             waiting: Vec::new(),
             logged_ms: None,
+            lossy: false,
         }
     }
 
@@ -251,7 +261,6 @@ impl Server {
             }
             Event::SyncFailed { error, always } => self.sync_failed(&error, always),
             Event::SyncRecovered => {
-                // A sync that fails loses what it was to keep, and the next one doesn't tell.
                 self.log.warning(
                     "AOF fsync error looks solved. Rewriting the AOF, since the disk may have lost \
                      a part of it.",
@@ -271,7 +280,7 @@ impl Server {
                 self.log.warning(failure.text);
                 self.end_rewrite(false);
             }
-            Event::Installed(result) => self.installed(result),
+            Event::Installed { id, result } => self.installed(id, result),
             Event::Removing(files) => {
                 for file in files {
                     let name = shown(&file.name).into_owned();
@@ -338,6 +347,7 @@ impl Server {
 
     fn sync_failed(&mut self, error: &io::Error, always: bool) {
         let reason = strerror(error);
+        self.aof.lossy = true;
         if always {
             self.log.warning(format_args!(
                 "Can't persist AOF for fsync error when the AOF fsync policy is 'always': \
@@ -465,7 +475,8 @@ impl Server {
     /// Makes the file ready for the server's end, which may still not come.
     ///
     /// # Errors
-    /// If the server must not end, since the first rewrite has yet to make a file that holds all.
+    /// If the server must not end, since the first rewrite has yet to make a file that holds all,
+    /// or since what was executed can't be made durable.
     pub(in crate::server) fn settle_aof(&mut self, force: bool) -> Result<(), CantEnd> {
         if self.aof.is_rewriting() {
             if self.aof.state == AofState::WaitRewrite {
@@ -480,12 +491,34 @@ impl Server {
         }
         if self.aof.is_on() {
             self.log.notice("Calling fsync() on the AOF file.");
-            self.drain_aof();
-            if let Err(error) = self.aof.log.sync_now() {
-                self.log.warning(format_args!("Fail to fsync the AOF file: {}", strerror(&error)));
+            if !self.make_durable() {
+                if !force {
+                    self.log.warning("Error trying to write the AOF, can't exit.");
+                    return Err(CantEnd);
+                }
+                self.log.warning("Error trying to write the AOF. Exit anyway.");
             }
         }
         Ok(())
+    }
+
+    /// Has all that was executed in files and synced, here and now; says whether that is so.
+    fn make_durable(&mut self) -> bool {
+        self.drain_aof();
+        self.aof.log.sync_now();
+        self.take_aof_events();
+        let log = &self.aof.log;
+        if log.synced() < log.taken() {
+            return false;
+        }
+        if self.aof.lossy && self.rewrite_aof().is_ok() {
+            self.drain_aof();
+            while self.aof.is_rewriting() {
+                std::thread::sleep(Duration::from_millis(1));
+                self.flush_aof();
+            }
+        }
+        !self.aof.lossy
     }
 
     /// Writes and syncs all, when the server ends.
@@ -583,6 +616,7 @@ impl Server {
         let job = self.rewrite_job(temp.clone());
         let (report, outcome) = channel();
         self.aof.rewrite = Some(Rewrite {
+            id: self.aof.serial,
             started_ms: self.now_ms,
             origin,
             temp,
@@ -592,6 +626,8 @@ impl Server {
             outcome,
             rotated: origin.is_none(),
             written: false,
+            installing: false,
+            heals: std::mem::take(&mut self.aof.lossy),
         });
         let wake = self.aof.wake.clone();
         self.aof.writer.run(move || {
@@ -613,26 +649,32 @@ impl Server {
         let Some(rewrite) = &mut self.aof.rewrite else { return };
         match rewrite.outcome.try_recv() {
             Ok(Ok(())) => rewrite.written = true,
-            Ok(Err(failure)) => {
-                self.log.warning(failure.text);
-                self.log.warning("Background AOF rewrite terminated with error");
-                self.end_rewrite(false);
-                return;
+            Ok(Err(failure)) => return self.rewrite_failed(Some(failure)),
+            Err(TryRecvError::Disconnected) if !rewrite.written => {
+                return self.rewrite_failed(None);
             }
             Err(_) => {}
         }
-        if rewrite.written && rewrite.rotated {
-            rewrite.written = false;
-            let (temp, is_rdb) = (rewrite.temp.clone(), rewrite.is_rdb);
+        if rewrite.written && rewrite.rotated && !rewrite.installing {
+            rewrite.installing = true;
+            let (id, temp, is_rdb) = (rewrite.id, rewrite.temp.clone(), rewrite.is_rdb);
             let with_increment = rewrite.origin == Some(Origin::ComingBase);
             self.log.notice("Background AOF rewrite terminated with success");
-            self.aof.log.install(temp, is_rdb, with_increment);
+            self.aof.log.install(id, temp, is_rdb, with_increment);
             self.aof.log.flush(self.now_ms);
         }
     }
 
-    fn installed(&mut self, result: Result<(), Failure>) {
-        if self.aof.rewrite.is_none() {
+    fn rewrite_failed(&mut self, failure: Option<Failure>) {
+        if let Some(failure) = failure {
+            self.log.warning(failure.text);
+        }
+        self.log.warning("Background AOF rewrite terminated with error");
+        self.end_rewrite(false);
+    }
+
+    fn installed(&mut self, id: u64, result: Result<(), Failure>) {
+        if self.aof.rewrite.as_ref().is_none_or(|rewrite| rewrite.id != id) {
             return;
         }
         match result {
@@ -652,13 +694,12 @@ impl Server {
     }
 
     fn end_rewrite(&mut self, ok: bool) {
-        let Some(rewrite) = self.aof.rewrite.take() else { return };
-        rewrite.progress.stop();
+        let Some(rewrite) = self.take_rewrite() else { return };
         self.aof.last_rewrite_ok = ok;
         self.aof.failures = if ok { 0 } else { self.aof.failures + 1 };
         self.aof.last_rewrite_s = Some((self.now_ms - rewrite.started_ms) / 1000);
+        self.aof.lossy |= rewrite.heals && !ok;
         if !ok {
-            let _ = self.disk.remove(&rewrite.temp);
             // Nothing could be loaded yet: another must do it.
             self.aof.rewrite_scheduled |= self.aof.state == AofState::WaitRewrite;
         }
@@ -667,12 +708,23 @@ impl Server {
 
     /// Ends a rewrite that isn't wanted any more.
     fn cancel_rewrite(&mut self) {
-        let Some(rewrite) = self.aof.rewrite.take() else { return };
-        rewrite.progress.stop();
+        let Some(rewrite) = self.take_rewrite() else { return };
+        self.aof.lossy |= rewrite.heals;
         self.log.notice("Killing running AOF rewrite child");
         self.aof.last_rewrite_s = Some((self.now_ms - rewrite.started_ms) / 1000);
-        let _ = self.disk.remove(&rewrite.temp);
         self.configure_aof();
+    }
+
+    /// Takes out the rewrite that has ended or isn't wanted any more. No file is left of it but what
+    /// was installed.
+    fn take_rewrite(&mut self) -> Option<Rewrite> {
+        let rewrite = self.aof.rewrite.take()?;
+        self.aof.log.forget_install();
+        // A thread that can still be stopped removes its file itself, before or after this.
+        if !rewrite.progress.stop() {
+            let _ = self.disk.remove(&rewrite.temp);
+        }
+        Some(rewrite)
     }
 
     /// What is due by the clock: writes to try again, syncs, rewrites.

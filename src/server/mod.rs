@@ -57,7 +57,7 @@ use client_memory::ClientMemory;
 use command::Table;
 use eviction::{AccessClock, Eviction};
 use lazyfree::LazyFree;
-use network::Network;
+use network::{Background, Network, Wakers};
 use pause::Pause;
 use propagate::Propagation;
 use pubsub::PubSub;
@@ -189,22 +189,21 @@ pub struct Parts {
     pub disk: Arc<dyn Disk>,
     /// The log.
     pub log: Log,
-    /// What the network layer offers.
-    pub network: Box<dyn Network>,
     /// The path of the configuration file.
     pub config_file: Option<std::path::PathBuf>,
 }
 
 impl Server {
-    /// A server with empty databases.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { config, mut commands, clock, disk, log, network, config_file } = parts;
+    /// A server with empty databases. `background` says who does what takes long.
+    pub fn new(parts: Parts, network: Box<dyn Network>, background: Background) -> Self {
+        let Parts { config, mut commands, clock, disk, log, config_file } = parts;
         for renamed in &config.renamed_commands {
             // Whoever read the configuration has checked that it can be.
             let _ = commands.rename(&renamed.from, &renamed.to);
         }
         let now_ms = clock.unix_us() / 1000;
-        let aof = aof::Aof::new(&config, &disk, &clock, network.aof_waker());
+        let (flush, tick) = background.wakers().map(|Wakers { flush, tick }| (flush, tick)).unzip();
+        let aof = aof::Aof::new(&config, &disk, &clock, flush);
         Self {
             limits: config.limits,
             dbs: (0..config.databases).map(|_| Db::new()).collect(),
@@ -232,7 +231,7 @@ impl Server {
             startup_memory: process::allocator().allocated,
             dirty: 0,
             loading: None,
-            rdb: rdb::Rdb::new(now_ms, network.waker()),
+            rdb: rdb::Rdb::new(now_ms, tick),
             saving_to: shutdown::FinalTemp::default(),
             skip_checksums: false,
             aof,
@@ -286,11 +285,15 @@ impl Server {
 
     /// Takes over what follows from a changed configuration.
     pub fn apply_config(&mut self, config: Config) {
+        let removes_history = self.config.aof_disable_auto_gc && !config.aof_disable_auto_gc;
         self.limits = config.limits;
         self.eviction = Eviction::new(&config);
         self.config = config;
         self.limit_client_memory();
         self.configure_aof();
+        if removes_history {
+            self.drain_aof();
+        }
     }
 
     /// Adds a client that has just connected.

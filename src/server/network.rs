@@ -30,17 +30,34 @@ pub trait Network {
     fn migrate_sockets(&self) -> usize {
         0
     }
+}
 
-    /// What has the network layer call [`Server::flush_aof`], from any thread. Without one, no
-    /// threads are used.
-    fn aof_waker(&self) -> Option<Waker> {
-        None
-    }
+/// Who does what takes long: saves, rewrites, writes that wait for the disk.
+#[derive(Debug, Clone)]
+pub enum Background {
+    /// Threads.
+    Threads(Wakers),
+    /// Whoever asks for it, at once, while everything else waits: for tests, which see the same
+    /// steps in the same order each time.
+    Inline,
+}
 
-    /// What wakes the network layer from any thread, to look at what ended there. Without one, no
-    /// threads are used.
-    fn waker(&self) -> Option<Waker> {
-        None
+/// How threads tell the network layer, each from any thread.
+#[derive(Debug, Clone)]
+pub struct Wakers {
+    /// Has it call [`Server::flush_aof`].
+    pub flush: Waker,
+    /// Has it call [`Server::tick`].
+    pub tick: Waker,
+}
+
+impl Background {
+    /// The wakers, if there are threads.
+    pub fn wakers(self) -> Option<Wakers> {
+        match self {
+            Self::Threads(wakers) => Some(wakers),
+            Self::Inline => None,
+        }
     }
 }
 

@@ -250,7 +250,7 @@ impl Server {
         let result = match running.outcome.try_recv() {
             Ok(result) => result,
             Err(TryRecvError::Empty) => return,
-            Err(TryRecvError::Disconnected) => Err(save::panicked()),
+            Err(TryRecvError::Disconnected) => Err(save::Failure::Stopped),
         };
         self.end_save(result);
     }

@@ -7,7 +7,7 @@ use rhubarb::commands;
 use rhubarb::config::{CommandLine, Config, Disk, Extent};
 use rhubarb::options::{Invocation, parse};
 use rhubarb::server::client::{ClientFlags, ClientRef};
-use rhubarb::server::network::NoNetwork;
+use rhubarb::server::network::{Background, NoNetwork};
 use rhubarb::server::{Parts, Server};
 use rhubarb::util::clock::{Clock, ManualClock};
 use rhubarb::util::file::sim::{EIO, Op, SimDisk};
@@ -41,15 +41,15 @@ fn start(disk: &Arc<SimDisk>, lines: &[&str]) -> Result<Harness, String> {
     config.dir = b"/data".to_vec();
     let clock = Arc::new(ManualClock::at(START_MS));
     let shared: Arc<dyn Clock> = clock.clone();
-    let mut server = Server::new(Parts {
+    let parts = Parts {
         config,
         commands: commands::table(),
         log: Log::stdout(Level::Nothing, Arc::clone(&shared)),
         clock: shared,
         disk: disk.clone(),
-        network: Box::new(NoNetwork),
         config_file: None,
-    });
+    };
+    let mut server = Server::new(parts, Box::new(NoNetwork), Background::Inline);
     server.load_first_users()?;
     Ok(Harness::around(server, clock, SimDisk::clone(disk)))
 }

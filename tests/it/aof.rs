@@ -1,5 +1,8 @@
 //! The append only file on a disk that fails: what was acknowledged is there after a restart.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
 use rhubarb::config::{Allow, AppendFsync, Config};
 use rhubarb::server::client::ClientRef;
 use rhubarb::util::file::sim::{EIO, ENOSPC, Fault, Loss, Op, SimDisk};
@@ -370,9 +373,17 @@ fn a_file_that_is_missing_stops_the_start() {
 /// Pushes numbers to a list, with rewrites in between, until something stops it. Returns those
 /// whose push was acknowledged.
 fn push_numbers(config: &Config, disk: &SimDisk) -> Vec<usize> {
-    let Some(mut harness) = start(config, disk) else { return Vec::new() };
+    let acked = Mutex::new(Vec::new());
+    push_all_numbers(config, disk, &acked);
+    acked.into_inner().expect("a list")
+}
+
+/// As [`push_numbers`], for who wants to know up to where it came when it panics, or the server as
+/// it is then.
+fn push_all_numbers(config: &Config, disk: &SimDisk, acked: &Mutex<Vec<usize>>) -> Option<Harness> {
+    let mut harness = start(config, disk)?;
     let client = harness.connect();
-    let mut acked = Vec::new();
+    let ack = |n| acked.lock().expect("a list").push(n);
     for n in 0..14 {
         if n % 6 == 3 {
             call(&mut harness, client, "BGREWRITEAOF");
@@ -381,19 +392,19 @@ fn push_numbers(config: &Config, disk: &SimDisk) -> Vec<usize> {
             harness.advance(1100);
         }
         match call(&mut harness, client, &format!("RPUSH l {n}")) {
-            Some(reply) if reply.starts_with(':') => acked.push(n),
+            Some(reply) if reply.starts_with(':') => ack(n),
             Some(_) => harness.advance(1100),
-            _ if harness.server.shutdown.is_some() || disk.is_off() => return acked,
+            _ if harness.server.shutdown.is_some() || disk.is_off() => return None,
             _ => {
                 // Held back until it can be written.
                 harness.advance(1100);
                 if harness.server.may_reply(client) {
-                    acked.push(n);
+                    ack(n);
                 }
             }
         }
     }
-    acked
+    Some(harness)
 }
 
 /// What the list holds.
@@ -469,6 +480,167 @@ fn no_failed_operation_loses_what_was_acknowledged() {
             }
         }
     }
+}
+
+fn quiet_simulated_panics() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.to_string().contains("simulated at operation") {
+            hook(panic);
+        }
+    }));
+}
+
+/// Lets threads do their work until INFO says so.
+fn wait_for(harness: &mut Harness, line: &str) {
+    let client = harness.connect();
+    for _ in 0..1000 {
+        harness.server.flush_aof();
+        harness.server.tick();
+        let info = harness.call(client, &words("INFO persistence"));
+        if String::from_utf8(info).expect("text").contains(line) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("never {line}");
+}
+
+#[test]
+fn a_thread_that_panics_has_failed_and_works_on() {
+    quiet_simulated_panics();
+    let disk = SimDisk::new();
+    let mut harness = Harness::with_threads(config(AppendFsync::Everysec), &disk);
+    harness.server.load_aof().expect("loaded");
+    harness.server.open_aof().expect("opened");
+    let client = harness.connect();
+    harness.call(client, &words("SET a 1"));
+    wait_for(&mut harness, "aof_current_size:");
+    for op in [Op::Sync, Op::Rename] {
+        disk.break_with(op, Fault::Panic);
+        for (command, now, last) in [
+            ("BGREWRITEAOF", "aof_rewrite_in_progress", "aof_last_bgrewrite_status"),
+            ("BGSAVE", "rdb_bgsave_in_progress", "rdb_last_bgsave_status"),
+        ] {
+            harness.call(client, &words(command));
+            wait_for(&mut harness, &format!("{now}:0"));
+            wait_for(&mut harness, &format!("{last}:err"));
+        }
+        disk.heal();
+        for (command, now, last) in [
+            ("BGREWRITEAOF", "aof_rewrite_in_progress", "aof_last_bgrewrite_status"),
+            ("BGSAVE", "rdb_bgsave_in_progress", "rdb_last_bgsave_status"),
+        ] {
+            harness.call(client, &words(command));
+            wait_for(&mut harness, &format!("{now}:0"));
+            wait_for(&mut harness, &format!("{last}:ok"));
+        }
+        let left: Vec<_> = disk.files();
+        let temporary = |path: &std::path::PathBuf| path.to_string_lossy().contains("temp-");
+        assert!(!left.iter().any(temporary), "{left:?}");
+    }
+}
+
+/// What becomes of a panic at an operation: the executor's own ends the process, and a worker's is a
+/// failure like another.
+#[test]
+fn no_panic_loses_what_was_acknowledged_or_leaves_a_rewrite_hanging() {
+    quiet_simulated_panics();
+    for policy in [AppendFsync::Always, AppendFsync::Everysec] {
+        let config = config(policy);
+        let whole = SimDisk::new();
+        push_numbers(&config, &whole);
+        let mut survivors = 0;
+        for at in 0..whole.ops() {
+            let disk = SimDisk::new();
+            disk.fail_at(at, Fault::Panic);
+            let acked = Mutex::new(Vec::new());
+            let survived =
+                catch_unwind(AssertUnwindSafe(|| push_all_numbers(&config, &disk, &acked)));
+            let acked = acked.into_inner().expect("a list");
+            if let Ok(Some(mut harness)) = survived {
+                survivors += 1;
+                harness.advance(120_000);
+                let client = harness.connect();
+                let info = String::from_utf8(harness.call(client, &words("INFO persistence")));
+                let hangs = info.expect("text").contains("aof_rewrite_in_progress:1");
+                assert!(!hangs, "panic at {at}, {policy:?}");
+            }
+            let mut after = start(&config, &disk).expect("started");
+            let found = numbers(&mut after);
+            let lost = acked.iter().any(|n| !found.contains(n));
+            assert!(!lost, "panic at {at}, {policy:?}: {acked:?} acked, {found:?}");
+        }
+        assert!(survivors > 30, "{policy:?}: {survivors} of {}", whole.ops());
+    }
+}
+
+#[test]
+fn a_cancelled_rewrite_leaves_no_file_and_the_next_one_counts() {
+    let disk = SimDisk::new();
+    let off = Config { appendonly: false, ..config(AppendFsync::Everysec) };
+    let mut harness = Harness::on_disk(off, &disk);
+    let client = harness.connect();
+    call(&mut harness, client, "SET a 1");
+    // Without the file on, a rewrite makes a base alone; it is cancelled before it is looked at.
+    harness.call(client, &words("BGREWRITEAOF"));
+    harness.call(client, &words("CONFIG SET appendonly yes"));
+    harness.advance(100);
+    harness.advance(100);
+    let left = names(&disk);
+    assert!(!left.iter().any(|name| name.starts_with("temp-")), "{left:?}");
+    let info = call(&mut harness, client, "INFO persistence").expect("a reply");
+    assert!(info.contains("aof_last_bgrewrite_status:ok"), "{info}");
+    assert!(info.contains("aof_rewrite_in_progress:0"), "{info}");
+    let before = digest(&mut harness);
+    assert_eq!(digest(&mut start(&config(AppendFsync::Everysec), &disk).expect("started")), before);
+}
+
+#[test]
+fn what_cannot_be_made_durable_keeps_the_server_from_ending() {
+    for op in [Op::Sync, Op::Write] {
+        let disk = SimDisk::new();
+        let mut harness = start(&config(AppendFsync::Everysec), &disk).expect("started");
+        let client = harness.connect();
+        call(&mut harness, client, "SET a 1");
+        disk.break_op(op, EIO);
+        call(&mut harness, client, "SET b 1");
+        let ender = harness.connect();
+        let refused = call(&mut harness, ender, "SHUTDOWN NOW").expect("a reply");
+        assert!(refused.starts_with("-ERR Errors trying to SHUTDOWN"), "{op:?}: {refused}");
+        assert_eq!(harness.server.shutdown, None);
+        disk.heal();
+        harness.call(ender, &words("SHUTDOWN"));
+        assert_eq!(harness.server.shutdown, Some(0), "{op:?}");
+        disk.reboot(Loss::All);
+        let mut after = start(&config(AppendFsync::Everysec), &disk).expect("started");
+        let client = after.connect();
+        assert_eq!(call(&mut after, client, "DBSIZE").as_deref(), Some(":2\r\n"));
+    }
+    let disk = SimDisk::new();
+    let mut harness = start(&config(AppendFsync::Everysec), &disk).expect("started");
+    let client = harness.connect();
+    call(&mut harness, client, "SET a 1");
+    disk.break_op(Op::Sync, EIO);
+    harness.call(client, &words("SHUTDOWN FORCE"));
+    assert_eq!(harness.server.shutdown, Some(0));
+}
+
+#[test]
+fn history_that_was_kept_goes_before_the_reply() {
+    let disk = SimDisk::new();
+    let keeps = Config { aof_disable_auto_gc: true, ..config(AppendFsync::Everysec) };
+    let mut harness = start(&keeps, &disk).expect("started");
+    let client = harness.connect();
+    for _ in 0..2 {
+        call(&mut harness, client, "BGREWRITEAOF");
+        harness.advance(100);
+    }
+    assert_eq!(names(&disk).len(), 7, "{:?}", names(&disk));
+    harness.call(client, &words("CONFIG SET aof-disable-auto-gc no"));
+    assert_eq!(names(&disk).len(), 3, "{:?}", names(&disk));
+    let manifest = String::from_utf8(file(&disk, "appendonly.aof.manifest")).expect("text");
+    assert_eq!(manifest.lines().count(), 2, "{manifest}");
 }
 
 #[test]

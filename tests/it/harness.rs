@@ -1,12 +1,13 @@
 //! A whole server in process: no network, a clock that stands until it is turned.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use rhubarb::commands;
 use rhubarb::config::Config;
 use rhubarb::resp::{Args, Limits, Parsed, RequestParser};
 use rhubarb::server::client::{ClientRef, Origin};
-use rhubarb::server::network::NoNetwork;
+use rhubarb::server::network::{Background, NoNetwork, Wakers};
 use rhubarb::server::{Parts, Server};
 use rhubarb::util::clock::{Clock, ManualClock};
 use rhubarb::util::file::sim::SimDisk;
@@ -32,21 +33,32 @@ impl Harness {
         Self::on_disk(config, &SimDisk::new())
     }
 
-    /// A server whose data are in `/data` of a disk.
-    pub fn on_disk(mut config: Config, disk: &SimDisk) -> Self {
+    /// A server whose data are in `/data` of a disk, and that does everything at once.
+    pub fn on_disk(config: Config, disk: &SimDisk) -> Self {
+        Self::made(config, disk, Background::Inline)
+    }
+
+    /// As [`on_disk`](Self::on_disk), but with threads. They wake nobody: who waits for them looks
+    /// again and again.
+    pub fn with_threads(config: Config, disk: &SimDisk) -> Self {
+        let (flush, tick) = (Waker::noop().clone(), Waker::noop().clone());
+        Self::made(config, disk, Background::Threads(Wakers { flush, tick }))
+    }
+
+    fn made(mut config: Config, disk: &SimDisk, background: Background) -> Self {
         disk.put_dir("/data");
         config.dir = b"/data".to_vec();
         let clock = Arc::new(ManualClock::at(START_MS));
         let shared: Arc<dyn Clock> = clock.clone();
-        let server = Server::new(Parts {
+        let parts = Parts {
             config,
             commands: commands::table(),
             log: Log::stdout(Level::Nothing, Arc::clone(&shared)),
             clock: shared,
             disk: Arc::new(disk.clone()),
-            network: Box::new(NoNetwork),
             config_file: None,
-        });
+        };
+        let server = Server::new(parts, Box::new(NoNetwork), background);
         Self { server, clock, disk: disk.clone() }
     }
 

@@ -2,6 +2,7 @@
 
 mod acl;
 mod aof;
+mod background;
 mod bad_input;
 mod client_memory;
 mod command_table;

@@ -12,10 +12,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::files::{
+    Appended, Install, append, create_dir, open_increment, put_in_place, replace, size_of_files,
+    write_whole,
+};
 use super::manifest::{Failure, FileInfo, Manifest, ManifestError, Names, shown, sync_dir};
 use crate::util::clock::Clock;
 use crate::util::file::{Disk, File, Handle, strerror};
-use crate::util::worker::Worker;
+use crate::util::worker::{Worker, caught};
 
 /// Failed writes and due syncs are tried again after this time, in milliseconds.
 const PERIOD_MS: i64 = 1000;
@@ -83,7 +87,12 @@ pub enum Event {
     /// The border is drawn, or couldn't be.
     Rotated(Result<(), Failure>),
     /// There is a new base, or not.
-    Installed(Result<(), Failure>),
+    Installed {
+        /// What the base was called in [`Log::install`].
+        id: u64,
+        /// Whether it is in place.
+        result: Result<(), Failure>,
+    },
     /// These files are being removed.
     Removing(Vec<FileInfo>),
     /// The manifest couldn't be written without the removed files.
@@ -118,35 +127,13 @@ struct Border {
     manifest: Option<Manifest>,
 }
 
-/// A base to install.
-struct Install {
-    temp: PathBuf,
-    is_rdb: bool,
-    /// Whether an increment of [`Origin::ComingBase`] belongs to it.
-    with_increment: bool,
-}
-
 /// What a worker has done.
 enum Done {
     Appended(Appended),
     Synced { upto: u64, result: io::Result<()> },
     Rotated { next: Handle, result: Result<Option<Manifest>, Failure> },
-    Installed { result: Result<(Manifest, u64), Failure>, ns: u64 },
+    Installed { id: u64, result: Result<(Manifest, u64), Failure>, ns: u64 },
     Cleaned(Result<Manifest, Failure>),
-}
-
-/// How an append went.
-struct Appended {
-    bytes: Vec<u8>,
-    /// Bytes that are in the file.
-    moved: usize,
-    error: Option<io::Error>,
-    uncut: Option<io::Error>,
-    /// The outcome of the sync, if there was one.
-    synced: Option<io::Result<()>>,
-    write_ns: u64,
-    sync_ns: u64,
-    during_sync: bool,
 }
 
 /// What [`Log::open`] has opened.
@@ -186,6 +173,8 @@ pub struct Log {
     syncing: bool,
     files_busy: bool,
     install: Option<Install>,
+    /// A base that is in place, which is told when its history is gone.
+    installed: Option<u64>,
     /// Why the last write failed, and when to try again.
     write_error: Option<(String, i64)>,
     sync_error: Option<String>,
@@ -231,6 +220,7 @@ impl Log {
             syncing: false,
             files_busy: false,
             install: None,
+            installed: None,
             write_error: None,
             sync_error: None,
             synced_ms: 0,
@@ -432,10 +422,16 @@ impl Log {
         Ok(())
     }
 
-    /// Makes the file at `temp` the base, and what comes before the last border history.
-    /// `with_increment` says that an increment of [`Origin::ComingBase`] belongs to it.
-    pub fn install(&mut self, temp: PathBuf, is_rdb: bool, with_increment: bool) {
-        self.install = Some(Install { temp, is_rdb, with_increment });
+    /// Makes the file at `temp` the base, and what comes before the last border history. `id` tells
+    /// it from others; `with_increment` says that an increment of [`Origin::ComingBase`] belongs to
+    /// it.
+    pub fn install(&mut self, id: u64, temp: PathBuf, is_rdb: bool, with_increment: bool) {
+        self.install = Some(Install { id, temp, is_rdb, with_increment });
+    }
+
+    /// Doesn't install the base that waits for it, if one does.
+    pub fn forget_install(&mut self) {
+        self.install = None;
     }
 
     // ---- doing ------------------------------------------------------------------------------
@@ -476,12 +472,17 @@ impl Log {
         if !self.files_busy && !self.has_border() {
             if let Some(install) = self.install.take() {
                 self.put_in_place(install);
-            } else if !self.manifest.history.is_empty() && !self.keeps_history {
+            } else if self.has_superfluous() {
                 self.clean();
             }
         }
         // The policy may have changed.
         self.ack();
+    }
+
+    /// Whether there is history to remove.
+    pub fn has_superfluous(&self) -> bool {
+        !self.manifest.history.is_empty() && !self.keeps_history
     }
 
     /// Takes in what workers have done; says whether there was anything.
@@ -494,8 +495,11 @@ impl Log {
         any
     }
 
-    /// Does all that can be done, and waits for it.
+    /// Does all that can be done, and waits for it. What failed is tried again at once.
     pub fn drain(&mut self, now_ms: i64) {
+        if let Some((_, again_ms)) = &mut self.write_error {
+            *again_ms = now_ms;
+        }
         loop {
             self.poll(now_ms);
             self.flush(now_ms);
@@ -509,18 +513,14 @@ impl Log {
     }
 
     /// Syncs what is written, here and now.
-    ///
-    /// # Errors
-    /// If that fails.
-    pub fn sync_now(&mut self) -> io::Result<()> {
+    pub fn sync_now(&mut self) {
         if let Some(file) = &self.file
             && self.synced < self.written
         {
-            file.sync_data()?;
-            self.synced = self.written;
+            let result = caught(|| file.sync_data());
+            self.note_sync(result, self.written, false);
             self.ack();
         }
-        Ok(())
     }
 
     /// Ends writing: all is written and synced, as far as that can be done. What can't be written
@@ -529,10 +529,9 @@ impl Log {
     /// # Errors
     /// If the last sync fails.
     pub fn close(&mut self, now_ms: i64, gives_up: bool) -> io::Result<()> {
-        self.write_error = None;
         self.drain(now_ms);
         let result = match &self.file {
-            Some(file) if self.synced < self.written => file.sync_data(),
+            Some(file) if self.synced < self.written => caught(|| file.sync_data()),
             _ => Ok(()),
         };
         self.file = None;
@@ -540,7 +539,7 @@ impl Log {
             self.skip_all();
         }
         self.queue.clear();
-        self.install = None;
+        (self.install, self.installed) = (None, None);
         (self.write_error, self.sync_error, self.postponed_ms) = (None, None, None);
         (self.len, self.older) = (0, 0);
         result
@@ -595,7 +594,7 @@ impl Log {
         (self.syncing, self.synced_ms) = (true, now_ms);
         let (upto, (done, wake)) = (self.written, self.reporting());
         self.syncer.run(move || {
-            let result = file.sync_data();
+            let result = caught(|| file.sync_data());
             report(&done, &wake, Done::Synced { upto, result });
         });
     }
@@ -606,7 +605,7 @@ impl Log {
         let (place, old, was) = (self.place.clone(), self.file.clone(), self.manifest.clone());
         let (done, wake) = self.reporting();
         self.files.run(move || {
-            let synced = old.map_or(Ok(()), |old| old.sync_data());
+            let synced = old.map_or(Ok(()), |old| caught(|| old.sync_data()));
             let synced = synced.map_err(|error| Failure::new("Fail to fsync the AOF file", &error));
             let result = synced.and_then(|()| match manifest {
                 Some(new) => replace(&place, &was, &new).map(|()| Some(new)),
@@ -623,9 +622,9 @@ impl Log {
         let (done, wake) = self.reporting();
         self.files.run(move || {
             let started_ns = clock.mono_ns();
-            let result = put_in_place(&place, &was, &install, is_open);
+            let result = caught(|| put_in_place(&place, &was, &install, is_open));
             let ns = clock.mono_ns().saturating_sub(started_ns);
-            report(&done, &wake, Done::Installed { result, ns });
+            report(&done, &wake, Done::Installed { id: install.id, result, ns });
         });
     }
 
@@ -667,13 +666,20 @@ impl Log {
                 (self.busy, self.files_busy) = (false, false);
                 self.rotated(next, result);
             }
-            Done::Installed { result, ns } => {
+            Done::Installed { id, result, ns } => {
                 self.files_busy = false;
                 self.events.push_back(Event::Took(Timed::Rename, ns));
-                self.events.push_back(Event::Installed(result.map(|(manifest, base)| {
+                let result = result.map(|(manifest, base)| {
                     self.manifest = manifest;
                     self.older = base;
-                })));
+                });
+                if result.is_ok() && self.has_superfluous() {
+                    // Who is told of the new base finds a manifest without history.
+                    self.installed = Some(id);
+                    self.clean();
+                } else {
+                    self.events.push_back(Event::Installed { id, result });
+                }
             }
             Done::Cleaned(result) => {
                 self.files_busy = false;
@@ -684,6 +690,9 @@ impl Log {
                         self.manifest.history.clear();
                         self.events.push_back(Event::Unclean(failure));
                     }
+                }
+                if let Some(id) = self.installed.take() {
+                    self.events.push_back(Event::Installed { id, result: Ok(()) });
                 }
             }
         }
@@ -816,142 +825,4 @@ fn report(done: &Sender<Done>, wake: &Waker, what: Done) {
     // Without a receiver there is nobody to tell.
     let _ = done.send(what);
     wake.wake_by_ref();
-}
-
-/// Appends to a file of `len` bytes, to which it is cut back if that fails in between; and syncs it.
-fn append(file: &dyn File, len: u64, bytes: Vec<u8>, sync: bool, clock: &dyn Clock) -> Appended {
-    let started_ns = clock.mono_ns();
-    let (mut moved, mut error, mut uncut) = (0, None, None);
-    while moved < bytes.len() && error.is_none() {
-        match file.write(&bytes[moved..]) {
-            Ok(0) => error = Some(io::ErrorKind::WriteZero.into()),
-            Ok(count) => moved += count,
-            Err(failed) if failed.kind() == io::ErrorKind::Interrupted => {}
-            Err(failed) => error = Some(failed),
-        }
-    }
-    if error.is_some() && moved > 0 {
-        match file.truncate(len) {
-            Ok(()) => moved = 0,
-            Err(failed) => uncut = Some(failed),
-        }
-    }
-    let written_ns = clock.mono_ns();
-    let synced = (sync && error.is_none()).then(|| file.sync_data());
-    Appended {
-        bytes,
-        moved,
-        error,
-        uncut,
-        synced,
-        write_ns: written_ns.saturating_sub(started_ns),
-        sync_ns: clock.mono_ns().saturating_sub(written_ns),
-        during_sync: false,
-    }
-}
-
-/// The last part of a path.
-fn file_name(path: &std::path::Path) -> &[u8] {
-    use std::os::unix::ffi::OsStrExt;
-    path.file_name().unwrap_or_default().as_bytes()
-}
-
-/// Makes the directory if it is missing.
-fn create_dir(disk: &dyn Disk, names: &Names) -> Result<(), Failure> {
-    disk.create_dir(&names.dir).map_err(|error| {
-        Failure::new(
-            format_args!("Can't open or create append-only dir {}", names.dir_name()),
-            &error,
-        )
-    })?;
-    // Best made durable with what is in it; a directory above that can't be synced is no reason
-    // to go without.
-    if let Some(parent) = names.dir.parent() {
-        let _ = disk.sync_dir(parent);
-    }
-    Ok(())
-}
-
-fn open_increment(disk: &dyn Disk, names: &Names, name: &[u8]) -> Result<Handle, Failure> {
-    disk.append(&names.path(name)).map_err(|error| {
-        Failure::new(format_args!("Can't open the append-only file {}", shown(name)), &error)
-    })
-}
-
-/// Writes a file that is whole under its name, or not there.
-fn write_whole(
-    disk: &dyn Disk,
-    names: &Names,
-    name: &[u8],
-    write: impl FnOnce(&dyn File) -> io::Result<()>,
-) -> Result<(), Failure> {
-    let temp = names.path(&names.temp_base(0));
-    let written = disk.create(&temp).and_then(|file| {
-        write(&*file)?;
-        file.sync_all()
-    });
-    written.and_then(|()| disk.rename(&temp, &names.path(name))).map_err(|error| {
-        let _ = disk.remove(&temp);
-        Failure::new(format_args!("Error writing the AOF base file {}", shown(name)), &error)
-    })
-}
-
-/// Replaces a manifest; if that fails half-way, the old one is put back.
-fn replace(place: &Place, old: &Manifest, new: &Manifest) -> Result<(), Failure> {
-    let Place { disk, names } = place;
-    new.save(&**disk, names).inspect_err(|_| {
-        // Where even this fails, the next manifest that is written sets it right.
-        let _ = old.save(&**disk, names);
-    })
-}
-
-fn put_in_place(
-    place: &Place,
-    was: &Manifest,
-    install: &Install,
-    is_open: bool,
-) -> Result<(Manifest, u64), Failure> {
-    let Place { disk, names } = place;
-    let mut new = was.clone();
-    let base = new.add_base(names, install.is_rdb);
-    let base_path = names.path(&base);
-    let moved = |what: &str, from: &[u8], to: &[u8], error: &io::Error| {
-        Failure::new(
-            format_args!(
-                "Error trying to rename the temporary AOF {what} file {} into {}",
-                shown(from),
-                shown(to)
-            ),
-            error,
-        )
-    };
-    disk.rename(&install.temp, &base_path)
-        .map_err(|error| moved("base", file_name(&install.temp), &base, &error))?;
-    let mut increment = None;
-    if install.with_increment {
-        let (temp, name) = (names.temp_increment(), new.add_increment(names));
-        if let Err(error) = disk.rename(&names.path(&temp), &names.path(&name)) {
-            let _ = disk.remove(&base_path);
-            return Err(moved("incr", &temp, &name, &error));
-        }
-        increment = Some((names.path(&temp), names.path(&name)));
-    }
-    new.retire_increments(usize::from(is_open));
-    // The files must be there before anything names them.
-    let named = sync_dir(&**disk, names).and_then(|()| replace(place, was, &new));
-    if let Err(failure) = named {
-        let _ = disk.remove(&base_path);
-        if let Some((temp, name)) = increment {
-            let _ = disk.rename(&name, &temp);
-        }
-        return Err(failure);
-    }
-    let len = disk.metadata(&base_path).map_or(0, |found| found.len);
-    Ok((new, len))
-}
-
-/// Bytes of all files that the manifest names as data.
-fn size_of_files(disk: &dyn Disk, names: &Names, manifest: &Manifest) -> u64 {
-    let sizes = manifest.data().map(|(info, _)| disk.metadata(&names.path(&info.name)));
-    sizes.flatten().map(|found| found.len).sum()
 }

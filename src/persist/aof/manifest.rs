@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::util::file::{Disk, read_all, strerror};
 use crate::util::num;
 use crate::util::split::{quote, split_args};
+use crate::util::worker::Panicked;
 
 /// The longest line of a manifest, with its end, in bytes.
 const LINE_MAX: usize = 1024;
@@ -78,6 +79,12 @@ impl Failure {
     /// A failure told as `what: reason`.
     pub fn new(what: impl std::fmt::Display, error: &io::Error) -> Self {
         Self { text: format!("{what}: {}", strerror(error)) }
+    }
+}
+
+impl From<Panicked> for Failure {
+    fn from(panicked: Panicked) -> Self {
+        Self { text: format!("Error handling the append only files: {panicked}") }
     }
 }
 

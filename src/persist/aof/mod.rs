@@ -25,6 +25,7 @@
 //! Nothing here knows the server: what happened comes back as [`Event`]s.
 
 pub mod dump;
+mod files;
 pub mod log;
 pub mod manifest;
 pub mod read;

@@ -12,6 +12,7 @@ use super::manifest::Failure;
 use crate::persist::rdb::{Progress, save};
 use crate::resp::request::{write_request, write_select};
 use crate::util::file::{Disk, File};
+use crate::util::worker::caught;
 
 /// Bytes that are written at a time.
 const CHUNK: usize = 256 * 1024;
@@ -58,14 +59,16 @@ impl Rewriter {
         self.dbs.iter().map(|db| db.entries.len() as u64).sum()
     }
 
-    /// Writes the file and syncs it.
+    /// Writes the file and syncs it. From its end on, whoever asked for it owns it.
     ///
     /// # Errors
-    /// If it can't be written, or is stopped; there is no file then.
+    /// If it can't be written, or is stopped; there is no file then, or soon.
     pub fn run(self) -> Result<(), Failure> {
-        let written = self.disk.create(&self.temp).and_then(|file| {
+        let written = caught(|| {
+            let file = self.disk.create(&self.temp)?;
             self.write_to(&*file)?;
-            file.sync_all()
+            file.sync_all()?;
+            if self.progress.commit() { Ok(()) } else { Err(stopped()) }
         });
         written.map_err(|error| {
             let _ = self.disk.remove(&self.temp);
@@ -142,5 +145,31 @@ impl Out<'_> {
             self.file.sync_data()?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::file::sim::SimDisk;
+
+    #[test]
+    fn a_stopped_one_leaves_no_file() {
+        let disk = SimDisk::new();
+        for stops in [false, true] {
+            let rewriter = Rewriter {
+                disk: Arc::new(disk.clone()),
+                temp: "/temp".into(),
+                dbs: Vec::new(),
+                form: Form::Commands { timestamp_s: None, syncs: false, functions: Vec::new() },
+                progress: Arc::default(),
+            };
+            let progress = Arc::clone(&rewriter.progress);
+            assert_eq!(stops && progress.stop(), stops);
+            assert_eq!(rewriter.run().is_ok(), !stops);
+            // Who comes too late to stop it must remove the file.
+            assert_eq!(progress.stop(), stops);
+            assert_eq!(disk.contents("/temp").is_some(), !stops);
+        }
     }
 }

@@ -119,7 +119,7 @@ impl Progress {
     }
 
     /// Says whether a save may put its file in place; it can't be stopped any more then.
-    fn commit(&self) -> bool {
+    pub(in crate::persist) fn commit(&self) -> bool {
         self.settle(COMMITTED)
     }
 

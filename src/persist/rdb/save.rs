@@ -14,6 +14,7 @@ use super::encode::{Encoder, Sink, Stopped};
 use super::{Access, Progress};
 use crate::keyspace::{Db, Entry, Snapshot};
 use crate::util::file::{Disk, File, strerror};
+use crate::util::worker::{Panicked, caught};
 
 /// Bytes of a chunk.
 const CHUNK: usize = 256 << 10;
@@ -98,9 +99,10 @@ fn failed(doing: &'static str) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::Disk { doing, error }
 }
 
-/// The failure of a save whose thread is gone.
-pub fn panicked() -> Failure {
-    Failure::Disk { doing: "thread", error: io::Error::other("the saving thread panicked") }
+impl From<Panicked> for Failure {
+    fn from(panicked: Panicked) -> Self {
+        Self::Disk { doing: "thread", error: panicked.into() }
+    }
 }
 
 /// Saves to `path` by way of `temp`, in the same directory.
@@ -117,10 +119,15 @@ pub fn save(
     progress: &Progress,
 ) -> Result<u64, Failure> {
     let file = disk.create(temp).map_err(failed("open"))?;
-    let written = write(&*file, data, options, progress)
-        .and_then(|bytes| file.sync_all().map(|()| bytes).map_err(failed("fsync")))
-        .and_then(|bytes| if progress.commit() { Ok(bytes) } else { Err(Failure::Stopped) })
-        .and_then(|bytes| disk.rename(temp, path).map(|()| bytes).map_err(failed("rename")));
+    let written = caught(|| {
+        let bytes = write(&*file, data, options, progress)?;
+        file.sync_all().map_err(failed("fsync"))?;
+        if !progress.commit() {
+            return Err(Failure::Stopped);
+        }
+        disk.rename(temp, path).map_err(failed("rename"))?;
+        Ok(bytes)
+    });
     match written {
         Ok(bytes) => {
             let dir = path.parent().unwrap_or(Path::new("."));
@@ -157,7 +164,7 @@ pub fn write(
         encode(&mut encoder, data, options, progress);
         let ended = encoder.finish();
         drop(sink);
-        let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("writer panicked")));
+        let written = writer.join().unwrap_or_else(|cause| Err(Panicked::of(&*cause).into()));
         let (crc, bytes) = written.map_err(failed("write"))?;
         if ended.is_err() || progress.is_stopped() {
             return Err(Failure::Stopped);

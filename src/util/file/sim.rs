@@ -57,6 +57,8 @@ pub enum Fault {
     Error(i32),
     /// A read or write moves no more than half of its bytes; others succeed.
     Short,
+    /// The program panics before it.
+    Panic,
     /// The power fails: it is done in part or not at all, and everything after it fails until
     /// [`SimDisk::reboot`].
     PowerCut,
@@ -84,7 +86,7 @@ pub struct SimDisk {
 struct State {
     ops: u64,
     faults: BTreeMap<u64, Fault>,
-    broken: BTreeMap<Op, i32>,
+    broken: BTreeMap<Op, Fault>,
     capacity: Option<usize>,
     dead: bool,
     /// Counts reboots: handles from before are void.
@@ -221,15 +223,14 @@ impl State {
         if self.dead {
             return Err(errno(EIO));
         }
-        let fault = self.faults.remove(&self.ops);
+        let fault = self.faults.remove(&self.ops).or(self.broken.get(&op).copied());
         self.ops += 1;
-        if fault == Some(Fault::PowerCut) {
-            self.dead = true;
-        }
         match fault {
-            None => Ok(self.broken.get(&op).map(|number| Fault::Error(*number))),
-            fault => Ok(fault),
+            Some(Fault::PowerCut) => self.dead = true,
+            Some(Fault::Panic) => panic!("simulated at operation {}", self.ops - 1),
+            _ => {}
         }
+        Ok(fault)
     }
 
     /// As [`begin`](Self::begin), for operations that are done as a whole or not at all.
@@ -237,7 +238,7 @@ impl State {
         match self.begin(op)? {
             None | Some(Fault::Short) => Ok(()),
             Some(Fault::Error(number)) => Err(errno(number)),
-            Some(Fault::PowerCut) => Err(errno(EIO)),
+            Some(Fault::PowerCut | Fault::Panic) => Err(errno(EIO)),
         }
     }
 
@@ -271,7 +272,7 @@ impl State {
             None => (bytes.len().min(self.room()), Ok(())),
             Some(Fault::Short) => (bytes.len().div_ceil(2), Ok(())),
             Some(Fault::Error(number)) => (0, Err(errno(number))),
-            Some(Fault::PowerCut) => (bytes.len() / 2, Err(errno(EIO))),
+            Some(Fault::PowerCut | Fault::Panic) => (bytes.len() / 2, Err(errno(EIO))),
         };
         if written > 0 {
             let bytes = bytes[..written].to_vec();
@@ -299,7 +300,12 @@ impl SimDisk {
 
     /// Has every operation of this kind fail with this error number, until [`heal`](Self::heal).
     pub fn break_op(&self, op: Op, number: i32) {
-        self.state.lock().broken.insert(op, number);
+        self.break_with(op, Fault::Error(number));
+    }
+
+    /// Has every operation of this kind go wrong in this way, until [`heal`](Self::heal).
+    pub fn break_with(&self, op: Op, fault: Fault) {
+        self.state.lock().broken.insert(op, fault);
     }
 
     /// Takes back what [`fail_at`](Self::fail_at), [`break_op`](Self::break_op) and
@@ -537,7 +543,7 @@ impl File for SimFile {
             None => false,
             Some(Fault::Short) => true,
             Some(Fault::Error(number)) => return Err(errno(number)),
-            Some(Fault::PowerCut) => return Err(errno(EIO)),
+            Some(Fault::PowerCut | Fault::Panic) => return Err(errno(EIO)),
         };
         let data = &state.files[self.inode].data;
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(data.len());

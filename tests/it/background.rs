@@ -1,0 +1,57 @@
+//! What takes long is done by threads: a server as a process goes on meanwhile. (The other tests
+//! ask for the opposite, so that they see each step.)
+
+use std::time::{Duration, Instant};
+
+use crate::process::Process;
+use crate::wire::{Connection, Value};
+
+/// Each key takes 10 ms to write.
+const SLOW: &[&str] =
+    &["--enable-debug-command", "yes", "--rdb-key-save-delay", "10000", "--appendonly", "yes"];
+
+fn call(connection: &mut Connection, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    match connection.call(&words).expect("a reply") {
+        Value::Simple(text) | Value::Bulk(text) | Value::Error(text) => {
+            String::from_utf8(text).expect("text")
+        }
+        other => format!("{other}"),
+    }
+}
+
+fn persistence(connection: &mut Connection, field: &str) -> String {
+    let info = call(connection, "INFO persistence");
+    let prefix = format!("{field}:");
+    let found = info.lines().find_map(|line| line.strip_prefix(&prefix));
+    found.unwrap_or_else(|| panic!("no {field} in {info}")).to_owned()
+}
+
+/// Waits until a field has a value.
+fn wait_for(connection: &mut Connection, field: &str, value: &str) {
+    let started = Instant::now();
+    while persistence(connection, field) != value {
+        assert!(started.elapsed() < Duration::from_secs(10), "{field} never becomes {value}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn saves_and_rewrites_hold_nobody_up() {
+    let server = Process::rhubarb(SLOW).expect("a server");
+    let mut client = server.connect().expect("a connection");
+    call(&mut client, "DEBUG POPULATE 100");
+    for (command, field) in
+        [("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress")]
+    {
+        let started = Instant::now();
+        assert!(call(&mut client, command).ends_with(" started"), "{command}");
+        assert_eq!(persistence(&mut client, field), "1");
+        assert_eq!(call(&mut client, "SET a 1"), "OK");
+        assert_eq!(persistence(&mut client, field), "1");
+        wait_for(&mut client, field, "0");
+        assert!(started.elapsed() >= Duration::from_secs(1), "{command} was too quick to tell");
+    }
+    assert_eq!(persistence(&mut client, "rdb_last_bgsave_status"), "ok");
+    assert_eq!(persistence(&mut client, "aof_last_bgrewrite_status"), "ok");
+}
