@@ -495,6 +495,8 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let wait = flush_waits(ctx, args)?;
     let keys = ctx.srv.flush(None, wait);
     ctx.srv.dirty += keys;
+    // As with FLUSHDB; and the save makes nothing of what it has saved.
+    ctx.propagate_words(args.iter());
     ctx.srv.save_flushed();
     ctx.out.ok();
     Ok(())

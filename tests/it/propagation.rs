@@ -2,7 +2,7 @@
 //! executes them has the same data.
 
 use proptest::prelude::*;
-use rhubarb::config::{Allow, Config};
+use rhubarb::config::{Allow, Config, SavePoint};
 use rhubarb::server::client::ClientRef;
 use rhubarb::server::propagate::Targets;
 
@@ -437,4 +437,16 @@ fn libraries_are_told_as_they_were_loaded_and_functions_by_what_they_do() {
     told.call("FUNCTION DELETE lib");
     told.call("FUNCTION FLUSH SYNC");
     assert_eq!(told.aof(), ["FUNCTION DELETE lib", "FUNCTION FLUSH SYNC"]);
+}
+
+#[test]
+fn flushes_are_told_even_if_all_was_saved_or_nothing_was_there() {
+    let save = vec![SavePoint { seconds: 60, changes: 1 }];
+    let mut told = Told::with(Config { save, ..config() });
+    for _ in 0..2 {
+        told.call("FLUSHALL");
+        assert_eq!(told.aof(), ["FLUSHALL"]);
+        told.call("FLUSHDB SYNC");
+        assert_eq!(told.aof(), ["FLUSHDB SYNC"]);
+    }
 }
