@@ -41,6 +41,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
     ("digest", 0, 0, digest),
     ("digest-value", 0, usize::MAX, digest_value),
     ("error", 1, 1, error),
+    ("fail-child", 0, 0, fail_child),
     ("help", 0, 0, help),
     ("htstats", 1, 1, htstats),
     ("htstats-key", 1, 1, htstats_key),
@@ -110,6 +111,15 @@ fn replybuffer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Err(Error::Syntax);
     }
     ctx.srv.keep_output_buffers = num::parse_i64(&args[3]) == Some(0);
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Where Redis's tests kill the process that saves or rewrites.
+fn fail_child(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    if !ctx.srv.fail_child() {
+        return Err(Error::other("ERR No save or rewrite is running in the background"));
+    }
     ctx.out.ok();
     Ok(())
 }
@@ -456,6 +466,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
             "    Output a hex signature of the values of all the specified keys.",
             "ERROR <string>",
             "    Return a Redis protocol error with <string> as message.",
+            "FAIL-CHILD",
+            "    Have the save or rewrite in the background fail.",
             "HTSTATS <dbid>",
             "    Return hash table statistics of the specified database.",
             "HTSTATS-KEY <key>",

@@ -338,7 +338,7 @@ fn stats(srv: &mut Server, text: &mut String) {
         "pubsub_patterns" = srv.pubsub.pattern_count(),
         "pubsubshard_channels" = srv.pubsub.channels(crate::server::pubsub::Kind::Shard).count(),
         "latest_fork_usec" = 0,
-        "total_forks" = 0,
+        "total_forks" = srv.rdb.begun + srv.aof.rewrites,
         "migrate_cached_sockets" = srv.network.migrate_sockets(),
         "slave_expires_tracked_keys" = 0,
         "active_defrag_hits" = 0,

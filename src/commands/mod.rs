@@ -38,6 +38,7 @@ pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod transaction;
+pub mod wait;
 pub mod zset;
 
 use crate::config::NotifyFlags;
@@ -84,6 +85,7 @@ pub const FAMILIES: &[&[Command]] = &[
     stream::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
+    wait::COMMANDS,
     zset::COMMANDS,
 ];
 

@@ -86,6 +86,9 @@ pub struct Aof {
     pub(in crate::server) wake: Waker,
     /// Clients whose replies wait for the file.
     waiting: Vec<ClientRef>,
+    /// Clients that are blocked until the file is synced, and what they were last told.
+    awaiting_sync: Vec<ClientRef>,
+    told_sync: Option<u64>,
     /// When a write error was last logged, in Unix milliseconds.
     logged_ms: Option<i64>,
     /// Whether a sync has failed since the last good rewrite began: the disk may have lost a part of
@@ -161,6 +164,8 @@ impl Aof {
             writer: worker("aof-rewrite"),
             wake,
             waiting: Vec::new(),
+            awaiting_sync: Vec::new(),
+            told_sync: None,
             logged_ms: None,
             lossy: false,
         }
@@ -179,6 +184,11 @@ impl Aof {
     /// When the rewrite that is running began, in Unix milliseconds.
     pub fn rewrite_started_ms(&self) -> Option<i64> {
         self.rewrite.as_ref().map(|rewrite| rewrite.started_ms)
+    }
+
+    /// What stops the rewrite that is running.
+    pub(in crate::server) fn rewrite_reins(&self) -> Option<&Arc<Progress>> {
+        self.rewrite.as_ref().map(|rewrite| &rewrite.progress)
     }
 
     /// Keys that the rewrite under way has written, and how many there are.
@@ -239,8 +249,45 @@ impl Server {
             let done = self.aof.log.poll(self.now_ms);
             self.take_aof_events();
             if !done {
-                return;
+                break;
             }
+        }
+        self.serve_synced();
+    }
+
+    /// Whether the files durably have all that a client wrote.
+    pub fn is_durable(&self, id: ClientRef) -> bool {
+        let position = self.clients.get(id).map_or(0, |client| client.told_at);
+        self.durable_position().is_some_and(|durable| durable >= position)
+    }
+
+    /// The position up to which the files durably have all effects, if there are files.
+    fn durable_position(&self) -> Option<u64> {
+        let heals = self.aof.rewrite.as_ref().is_some_and(|rewrite| rewrite.heals);
+        match self.aof.state {
+            AofState::Off => None,
+            // Without its base, or with a hole where a sync failed, what follows counts for nothing.
+            AofState::On if !self.aof.lossy && !heals => Some(self.aof.log.synced()),
+            AofState::On | AofState::WaitRewrite => Some(0),
+        }
+    }
+
+    /// Has the command of a blocked client executed again when more of the file is durable.
+    pub(in crate::server) fn wait_for_sync(&mut self, id: ClientRef) {
+        if !self.aof.awaiting_sync.contains(&id) {
+            self.aof.awaiting_sync.push(id);
+        }
+    }
+
+    /// Executes the commands again that wait for the file, if it is another than they saw.
+    fn serve_synced(&mut self) {
+        let now = self.durable_position();
+        if self.depth > 0 || self.aof.told_sync == now {
+            return;
+        }
+        self.aof.told_sync = now;
+        for id in std::mem::take(&mut self.aof.awaiting_sync) {
+            self.retry_blocked(id);
         }
     }
 
@@ -699,9 +746,13 @@ impl Server {
         self.aof.failures = if ok { 0 } else { self.aof.failures + 1 };
         self.aof.last_rewrite_s = Some((self.now_ms - rewrite.started_ms) / 1000);
         self.aof.lossy |= rewrite.heals && !ok;
-        if !ok {
+        if !ok && self.aof.state == AofState::WaitRewrite {
             // Nothing could be loaded yet: another must do it.
-            self.aof.rewrite_scheduled |= self.aof.state == AofState::WaitRewrite;
+            self.aof.rewrite_scheduled = true;
+            let name = self.aof.log.remove_temp_increment();
+            let name = shown(&name);
+            self.log
+                .notice(format_args!("Removing the temp incr aof file {name} in the background"));
         }
         self.configure_aof();
     }
@@ -733,6 +784,7 @@ impl Server {
         if self.aof.is_on() || self.aof.log.has_work() || self.aof.is_rewriting() {
             self.flush_aof();
         }
+        self.serve_synced();
         if self.has_active_child() {
             return;
         }

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::acl::Denial;
 use crate::keyspace::Entry;
-use crate::resp::{ArgBuf, Error};
+use crate::resp::{ArgBuf, Error, Reply};
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef};
 use crate::server::command::CommandId;
@@ -24,6 +24,28 @@ pub enum TimeoutReply {
     NullArray,
     /// A null.
     Null,
+    /// How many replicas have what the client wrote.
+    Replicas,
+    /// Whether the append only file durably has what the client wrote, and how many replicas have
+    /// it so.
+    Durability,
+}
+
+impl TimeoutReply {
+    /// Writes the reply. `durable` says whether the append only file durably has what the client
+    /// wrote.
+    pub fn write(self, durable: bool, out: &mut Reply) {
+        match self {
+            Self::NullArray => out.null_array(),
+            Self::Null => out.null(),
+            Self::Replicas => out.int(0),
+            Self::Durability => {
+                out.array(2);
+                out.int(i64::from(durable));
+                out.int(0);
+            }
+        }
+    }
 }
 
 /// What a client is blocked on.
@@ -166,11 +188,9 @@ impl Server {
     /// Ends a client's wait with the reply of its timeout.
     pub fn time_out_client(&mut self, id: ClientRef) {
         let Some(blocked) = self.unblock_client(id) else { return };
+        let durable = self.is_durable(id);
         let Some(client) = self.clients.get_mut(id) else { return };
-        match blocked.on_timeout {
-            TimeoutReply::NullArray => client.out.null_array(),
-            TimeoutReply::Null => client.out.null(),
-        }
+        blocked.on_timeout.write(durable, &mut client.out);
         self.count_unblocked(&blocked, false);
     }
 
@@ -239,7 +259,7 @@ impl Server {
     }
 
     /// Executes a blocked command again; it ends, or stays blocked in its place.
-    fn retry_blocked(&mut self, id: ClientRef) {
+    pub(in crate::server) fn retry_blocked(&mut self, id: ClientRef) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(blocked) = client.blocked.take() else { return };
         let (command, db) = (blocked.command, blocked.db);

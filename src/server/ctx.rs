@@ -401,6 +401,22 @@ impl Ctx<'_> {
         self.block_until(args, keys, Type::Stream, true, timeout_ms, TimeoutReply::NullArray)
     }
 
+    /// Blocks the client until the command, executed again, finds what the client did where it is
+    /// to be.
+    pub fn block_for_acks(
+        &mut self,
+        args: Args<'_>,
+        timeout_ms: i64,
+        on_timeout: TimeoutReply,
+    ) -> Result<(), Error> {
+        let none = std::iter::empty();
+        self.block_until(args, none, Type::String, false, timeout_ms, on_timeout)?;
+        if self.blocks && on_timeout == TimeoutReply::Durability {
+            self.srv.wait_for_sync(self.client);
+        }
+        Ok(())
+    }
+
     fn block_until<'k>(
         &mut self,
         args: Args<'_>,
@@ -411,10 +427,7 @@ impl Ctx<'_> {
         on_timeout: TimeoutReply,
     ) -> Result<(), Error> {
         if self.denies_blocking() {
-            match on_timeout {
-                TimeoutReply::NullArray => self.out.null_array(),
-                TimeoutReply::Null => self.out.null(),
-            }
+            on_timeout.write(self.srv.is_durable(self.client), &mut self.out);
             return Ok(());
         }
         self.blocks = true;
@@ -440,6 +453,16 @@ impl Ctx<'_> {
         };
         self.srv.block_client(self.client, blocked);
         Ok(())
+    }
+
+    /// Reads a timeout in milliseconds (an integer), which ends at a time that can be told.
+    pub fn timeout_ms(&self, arg: &[u8]) -> Result<i64, Error> {
+        let ms = crate::util::num::parse_i64(arg).ok_or(Error::TimeoutNotInteger)?;
+        match () {
+            () if ms < 0 => Err(Error::TimeoutNegative),
+            () if self.now_ms().checked_add(ms).is_none() => Err(Error::TimeoutOutOfRange),
+            () => Ok(ms),
+        }
     }
 
     /// Reads a timeout in seconds (a float), as blocking commands take it, in milliseconds.

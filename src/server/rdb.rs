@@ -55,6 +55,8 @@ pub struct Rdb {
     pub last_duration_s: Option<i64>,
     /// Saves that succeeded.
     pub saves: u64,
+    /// Saves in the background that were begun.
+    pub begun: u64,
     /// Bytes by which memory grew during the last one.
     pub last_cow: u64,
     /// Keys loaded at the last load, and keys left out since they were due.
@@ -94,6 +96,7 @@ impl Rdb {
             last_ok: true,
             last_duration_s: None,
             saves: 0,
+            begun: 0,
             last_cow: 0,
             last_load: (0, 0),
             serial: 0,
@@ -240,6 +243,7 @@ impl Server {
             }
         }
         self.rdb.running = Some(running);
+        self.rdb.begun += 1;
         self.log.notice(format_args!("Background saving started by pid {}", std::process::id()));
         Ok(())
     }
@@ -250,9 +254,20 @@ impl Server {
         let result = match running.outcome.try_recv() {
             Ok(result) => result,
             Err(TryRecvError::Empty) => return,
-            Err(TryRecvError::Disconnected) => Err(save::Failure::Stopped),
+            Err(TryRecvError::Disconnected) => Err(Failure::Stopped),
         };
+        // Nobody waits for this end, so it wasn't asked for.
+        let failed = matches!(result, Err(Failure::Stopped));
         self.end_save(result);
+        self.rdb.last_ok &= !failed;
+    }
+
+    /// Has what a thread writes fail, a snapshot or a base, as if the thread had died; says whether
+    /// there was anything.
+    pub fn fail_child(&mut self) -> bool {
+        let saves = self.rdb.running.as_ref().map(|running| &running.progress);
+        let found = saves.into_iter().chain(self.aof.rewrite_reins());
+        found.fold(false, |any, progress| progress.stop() || any)
     }
 
     fn end_save(&mut self, result: Result<u64, Failure>) {

@@ -48,6 +48,8 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("setex", "doc_flags", "deprecated for SET"),
     ("setnx", "deprecated_since", "deprecated for SET"),
     ("setnx", "doc_flags", "deprecated for SET"),
+    ("wait", "categories", "scripts may call it, and it doesn't block there"),
+    ("wait", "flags", "scripts may call it, and it doesn't block there"),
     ("xinfo|consumers", "history", "inactive"),
     ("xinfo|stream", "history", "active-time"),
     ("zrank", "arguments", "WITHSCORE"),

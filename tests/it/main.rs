@@ -18,4 +18,5 @@ mod rdb;
 mod round_trips;
 mod streams;
 mod transcripts;
+mod wait;
 mod wire;

@@ -12,7 +12,6 @@ use crate::server::command::Command;
 use crate::server::ctx::Ctx;
 use crate::server::pause::Pause;
 use crate::spec::{Category, Flags, Group};
-use crate::util::num;
 
 const CLIENT: Command = Command {
     group: Group::Connection,
@@ -315,11 +314,7 @@ fn pause(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         Some(word) if word.eq_ignore_ascii_case(b"all") => false,
         Some(_) => return Err(Error::PauseMode),
     };
-    let ms = num::parse_i64(args.at(2)).ok_or(Error::TimeoutNotInteger)?;
-    if ms < 0 {
-        return Err(Error::TimeoutNegative);
-    }
-    let until_ms = ctx.now_ms().checked_add(ms).ok_or(Error::TimeoutOutOfRange)?;
+    let until_ms = ctx.now_ms().saturating_add(ctx.timeout_ms(args.at(2))?);
     ctx.srv.pause_clients(Pause { until_ms, writes_only });
     ctx.out.ok();
     Ok(())

@@ -94,12 +94,7 @@ fn parse_block(ctx: &Ctx<'_>, args: Args<'_>, at: usize) -> Result<i64, Error> {
             String::from_utf8_lossy(args.at(0))
         )));
     }
-    let ms = parse::int_or(args.at(at), Error::TimeoutNotInteger)?;
-    match () {
-        () if ms < 0 => Err(Error::TimeoutNegative),
-        () if ctx.now_ms().checked_add(ms).is_none() => Err(Error::TimeoutOutOfRange),
-        () => Ok(ms),
-    }
+    ctx.timeout_ms(args.at(at))
 }
 
 fn unbalanced(ctx: &Ctx<'_>, grouped: bool) -> Error {

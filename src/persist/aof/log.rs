@@ -406,9 +406,8 @@ impl Log {
                 Border { next, manifest: Some(manifest) }
             }
             Origin::ComingBase => {
-                let name = names.temp_increment();
                 // What an earlier try has left counts for nothing, though it may still be open.
-                let _ = disk.remove(&names.path(&name));
+                let name = self.remove_temp_increment();
                 let next = disk.create(&names.path(&name)).map_err(|error| {
                     Failure::new(
                         format_args!("Can't open the append-only file {}", shown(&name)),
@@ -420,6 +419,15 @@ impl Log {
         };
         self.queue.push_back(Step::Rotate(border));
         Ok(())
+    }
+
+    /// Removes the increment of an [`Origin::ComingBase`] that doesn't come; returns its name. It
+    /// stays open until there is another.
+    pub fn remove_temp_increment(&self) -> Vec<u8> {
+        let Place { disk, names } = &self.place;
+        let name = names.temp_increment();
+        let _ = disk.remove(&names.path(&name));
+        name
     }
 
     /// Makes the file at `temp` the base, and what comes before the last border history. `id` tells

@@ -51,7 +51,7 @@ pub struct FileInfo {
 pub struct Manifest {
     /// The base, if there is one.
     pub base: Option<FileInfo>,
-    /// Files to remove.
+    /// Files to remove, those of the last rewrite first.
     pub history: Vec<FileInfo>,
     /// Increments, the oldest first.
     pub increments: Vec<FileInfo>,
@@ -244,7 +244,7 @@ impl Manifest {
         let form = if is_rdb { "rdb" } else { "aof" };
         let name = names.with("", &format!(".{}.base.{form}", self.base_seq));
         let info = FileInfo { name: name.clone(), seq: self.base_seq };
-        self.history.extend(self.base.replace(info));
+        self.history.splice(..0, self.base.replace(info));
         name
     }
 
@@ -259,7 +259,7 @@ impl Manifest {
     /// Makes history of the increments but the last `kept`.
     pub fn retire_increments(&mut self, kept: usize) {
         let retired = self.increments.len().saturating_sub(kept);
-        self.history.extend(self.increments.drain(..retired));
+        self.history.splice(..0, self.increments.drain(..retired));
     }
 
     /// Reads the manifest of a directory; an empty one if there is none.
@@ -412,8 +412,8 @@ mod tests {
         assert_eq!(
             text,
             "file appendonly.aof.2.base.aof seq 2 type b\n\
-             file appendonly.aof.1.base.rdb seq 1 type h\n\
              file appendonly.aof.1.incr.aof seq 1 type h\n\
+             file appendonly.aof.1.base.rdb seq 1 type h\n\
              file appendonly.aof.2.incr.aof seq 2 type i\n"
         );
     }
