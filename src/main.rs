@@ -24,6 +24,9 @@ const DAEMON_PIDFILE: &str = "/var/run/redis.pid";
 /// The executor's stack: what the recursion limits of scripts were measured with.
 const STACK_BYTES: usize = 16 << 20;
 
+/// The name of the executor's thread.
+const EXECUTOR: &str = "executor";
+
 fn main() -> ExitCode {
     match options::parse(env::args_os().skip(1)) {
         Invocation::Print(text) => {
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
             if is_daemon && config.pidfile.is_empty() {
                 config.pidfile = DAEMON_PIDFILE.into();
             }
-            let executor = thread::Builder::new().name("executor".into()).stack_size(STACK_BYTES);
+            let executor = thread::Builder::new().name(EXECUTOR.into()).stack_size(STACK_BYTES);
             let served = executor.spawn(|| serve(*config, file)).map(thread::JoinHandle::join);
             match served {
                 Ok(Ok(Ok(code))) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
@@ -77,7 +80,7 @@ fn serve(mut config: Config, file: Option<PathBuf>) -> io::Result<i32> {
         log.add_syslog(Syslog::new(syslog::SOCKET, &ident, facility(&config)));
     }
     greet(&config, file.as_deref(), &log);
-    log_panics(&log);
+    log_panics(&config, &log);
     supervise::starting(&config, &log);
     if let Err(error) = commands::config::adjust_oom(&config) {
         log.warning(format_args!("Unable to write oom_score_adj: {error}"));
@@ -137,11 +140,22 @@ fn enter_dir(config: &mut Config, log: &Log) -> io::Result<()> {
 }
 
 /// Has panics told in the log, wherever it goes: a daemon's standard error goes nowhere.
-fn log_panics(log: &Log) {
-    let log = log.clone();
+///
+/// One of the executor ends the process: what it did is half done, and nobody may see that. What was
+/// acknowledged is on the disk by then, as promised.
+fn log_panics(config: &Config, log: &Log) {
+    let (log, exits) = (log.clone(), config.use_exit_on_panic);
     std::panic::set_hook(Box::new(move |panic| {
         let trace = std::backtrace::Backtrace::force_capture();
-        log.warning(format_args!("Rhubarb has a fault, please report it: {panic}\n{trace}"));
+        log.warning("=== RHUBARB BUG REPORT START: Cut & paste starting from here ===");
+        log.warning(format_args!("Guru Meditation: {panic}"));
+        log.warning(format_args!("STACK TRACE\n{trace}"));
+        log.warning("=== RHUBARB BUG REPORT END. Please report the crash. ===");
+        match thread::current().name() {
+            Some(EXECUTOR) if exits => std::process::exit(1),
+            Some(EXECUTOR) => std::process::abort(),
+            _ => {}
+        }
     }));
 }
 

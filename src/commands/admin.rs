@@ -111,6 +111,7 @@ fn save(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     if ctx.srv.rdb.is_saving() {
         return Err(Error::SaveInProgress);
     }
+    ctx.srv.rdb.saves += 1;
     ctx.srv.save_now().map_err(|_| Error::SaveFailed)?;
     ctx.out.ok();
     Ok(())

@@ -217,7 +217,7 @@ fn resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     ctx.srv.lazyfree.reset_freed();
     ctx.srv.aof.log.reset_delayed_syncs();
     ctx.srv.aof.rewrites = 0;
-    ctx.srv.rdb.begun = 0;
+    (ctx.srv.rdb.saves, ctx.srv.rdb.begun) = (0, 0);
     ctx.out.ok();
     Ok(())
 }

@@ -35,7 +35,7 @@ pub const COMMANDS: &[Command] = &[Command {
 /// Each subcommand: its name, its least and greatest number of arguments, and its handler.
 const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
     ("aof-flush-sleep", 1, 1, aof_flush_sleep),
-    ("assert", 0, 0, crash),
+    ("assert", 0, 0, panic),
     ("change-repl-id", 0, 0, change_repl_id),
     ("config-rewrite-force-all", 0, 0, config_rewrite_force_all),
     ("digest", 0, 0, digest),
@@ -49,7 +49,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
     ("loadaof", 0, 0, loadaof),
     ("log", 1, 1, log),
     ("object", 1, 1, object),
-    ("panic", 0, 0, crash),
+    ("panic", 0, 0, panic),
     ("pause-cron", 1, 1, pause_cron),
     ("populate", 1, 3, populate),
     ("protocol", 1, 1, protocol),
@@ -57,7 +57,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
     ("quicklist-packed-threshold", 1, 1, packed_threshold),
     ("reload", 0, usize::MAX, reload),
     ("replybuffer", 2, 2, replybuffer),
-    ("segfault", 0, 0, crash),
+    ("segfault", 0, 0, segfault),
     ("set-active-expire", 1, 1, set_active_expire),
     ("set-disable-deny-scripts", 1, 1, set_disable_deny_scripts),
     ("set-skip-checksum-validation", 1, 1, set_skip_checksums),
@@ -143,14 +143,15 @@ fn config_rewrite_force_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error>
     Ok(())
 }
 
+/// Panics, as by a fault: that is what it is for.
+fn panic(_: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    panic!("called by DEBUG {}", String::from_utf8_lossy(&args[1]).to_ascii_uppercase())
+}
+
 /// Ends the process at once, as by a fault: that is what it is for.
-fn crash(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let name = String::from_utf8_lossy(&args[1]).to_ascii_uppercase();
-    ctx.srv.log.warning(format_args!("Crashing: DEBUG {name} was called"));
-    if args.is(1, "segfault") {
-        let _ =
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::SEGV);
-    }
+fn segfault(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    ctx.srv.log.warning("Crashing: DEBUG SEGFAULT was called");
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::SEGV);
     std::process::abort()
 }
 

@@ -4,10 +4,12 @@
 //! mode, socket options.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -249,11 +251,13 @@ impl crate::util::clock::Clock for Silent {
     }
 }
 
-/// Removes the unix socket's file.
+/// Removes the files by which others find this process: with its id, and the unix socket.
 pub(super) fn remove_files(net: &Net) {
-    let path = net.server.borrow().config.unixsocket.clone();
-    if !path.is_empty() {
-        let _ = std::fs::remove_file(String::from_utf8_lossy(&path).into_owned());
+    let server = net.server.borrow();
+    let files = [("pid", &server.config.pidfile), ("unix socket", &server.config.unixsocket)];
+    for (what, path) in files.into_iter().filter(|(_, path)| !path.is_empty()) {
+        server.log.notice(format_args!("Removing the {what} file."));
+        let _ = std::fs::remove_file(OsStr::from_bytes(path));
     }
 }
 

@@ -613,14 +613,21 @@ impl Server {
         // What has been executed up to now belongs before the border, and into the snapshot.
         self.aof.log.push(&mut self.propagation.aof.buf);
         let drawn = match origin {
-            None => self.aof.log.make_dir(),
-            Some(origin) => self.aof.log.rotate(origin),
+            None => self.aof.log.make_dir().map(|()| None),
+            Some(origin) => self.aof.log.rotate(origin).map(Some),
         };
-        if let Err(failure) = drawn {
-            self.log.warning(failure.text);
-            self.aof.last_rewrite_ok = false;
-            self.aof.failures += 1;
-            return Err(StartFailed);
+        match drawn {
+            Ok(None) => {}
+            Ok(Some(increment)) => self.log.notice(format_args!(
+                "Creating AOF incr file {} on background rewrite",
+                shown(&increment)
+            )),
+            Err(failure) => {
+                self.log.warning(failure.text);
+                self.aof.last_rewrite_ok = false;
+                self.aof.failures += 1;
+                return Err(StartFailed);
+            }
         }
         if origin == Some(Origin::ComingBase) {
             self.propagation.listen(Targets::AOF, true);
@@ -761,7 +768,7 @@ impl Server {
     fn cancel_rewrite(&mut self) {
         let Some(rewrite) = self.take_rewrite() else { return };
         self.aof.lossy |= rewrite.heals;
-        self.log.notice("Killing running AOF rewrite child");
+        self.log.notice(format_args!("Killing running AOF rewrite child: {}", std::process::id()));
         self.aof.last_rewrite_s = Some((self.now_ms - rewrite.started_ms) / 1000);
         self.configure_aof();
     }

@@ -53,9 +53,9 @@ pub struct Rdb {
     pub last_ok: bool,
     /// Seconds that it took; none before the first.
     pub last_duration_s: Option<i64>,
-    /// Saves that succeeded.
+    /// Saves that were begun, save for those at other occasions (FLUSHALL, SHUTDOWN).
     pub saves: u64,
-    /// Saves in the background that were begun.
+    /// Saves in the background among them.
     pub begun: u64,
     /// Bytes by which memory grew during the last one.
     pub last_cow: u64,
@@ -193,7 +193,6 @@ impl Server {
                 self.dirty = 0;
                 self.rdb.last_save_ms = self.now_ms;
                 self.rdb.last_ok = true;
-                self.rdb.saves += 1;
                 Ok(())
             }
             Err(failure) => {
@@ -209,6 +208,8 @@ impl Server {
     /// If there is no thread for it.
     pub fn save_in_background(&mut self) -> Result<(), SaveFailed> {
         self.rdb.serial += 1;
+        self.rdb.saves += 1;
+        self.rdb.begun += 1;
         let place = Place::of(&self.config, &format!("-{}", self.rdb.serial));
         let (data, options) = (DbSnapshot::of(&self.dbs), self.rdb_options(false));
         let progress = self.save_progress();
@@ -243,7 +244,6 @@ impl Server {
             }
         }
         self.rdb.running = Some(running);
-        self.rdb.begun += 1;
         self.log.notice(format_args!("Background saving started by pid {}", std::process::id()));
         Ok(())
     }
@@ -281,7 +281,6 @@ impl Server {
                 self.dirty = self.dirty.saturating_sub(running.dirty);
                 self.rdb.last_save_ms = self.now_ms;
                 self.rdb.last_ok = true;
-                self.rdb.saves += 1;
             }
             Err(Failure::Stopped) => self.log.warning("Background saving was stopped"),
             Err(failure) => {

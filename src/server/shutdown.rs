@@ -44,7 +44,9 @@ impl Server {
             self.stop_save(true);
         }
         if self.settle_aof(flags.force).is_err() {
-            self.log.warning("Errors trying to shut down the server.");
+            self.log.warning(
+                "Errors trying to shut down the server. Check the logs for more information.",
+            );
             return Err(CantEnd);
         }
         let saves = flags.save || !self.config.save.is_empty() && !flags.nosave;
@@ -57,7 +59,7 @@ impl Server {
                 }
                 (Err(_), false) => {
                     self.log.warning("Error trying to save the DB, can't exit.");
-                    self.log.warning("Errors trying to shut down the server.");
+                    self.log.warning("Errors trying to shut down the server. Check the logs for more information.");
                     return Err(CantEnd);
                 }
             }

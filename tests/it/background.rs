@@ -55,3 +55,20 @@ fn saves_and_rewrites_hold_nobody_up() {
     assert_eq!(persistence(&mut client, "rdb_last_bgsave_status"), "ok");
     assert_eq!(persistence(&mut client, "aof_last_bgrewrite_status"), "ok");
 }
+
+#[test]
+fn a_panic_of_the_executor_is_told_and_ends_the_process() {
+    for (exits, code) in [("no", None), ("yes", Some(1))] {
+        let options =
+            ["--enable-debug-command", "yes", "--logfile", "log", "--use-exit-on-panic", exits];
+        let mut server = Process::rhubarb(&options).expect("a server");
+        let mut client = server.connect().expect("a connection");
+        assert!(client.call(&["DEBUG", "PANIC"]).is_err(), "there is no reply");
+        let status = server.ended().expect("it ends");
+        assert_eq!(status.code(), code);
+        let log = std::fs::read_to_string(server.dir().join("log")).expect("a log");
+        for part in ["Guru Meditation", "called by DEBUG PANIC", "STACK TRACE", "commands::debug"] {
+            assert!(log.contains(part), "no {part} in {log}");
+        }
+    }
+}

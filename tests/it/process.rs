@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::wire::Connection;
@@ -66,6 +66,17 @@ impl Process {
     /// A new connection.
     pub fn connect(&self) -> io::Result<Connection> {
         Connection::open(&self.socket())
+    }
+
+    /// Waits for its end, for a moment; says how it ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        for _ in 0..500 {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
     }
 
     /// Its directory.

@@ -233,7 +233,6 @@ pub static ROWS: &[Directive] = &[
         name: "use-exit-on-panic",
         kind: flag!(use_exit_on_panic),
         hidden: true,
-        support: Support::Idle("crash reports"),
         doc: "Exit instead of abort on a panic.",
         ..GENERAL
     },

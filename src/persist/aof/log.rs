@@ -391,19 +391,19 @@ impl Log {
         create_dir(&*self.place.disk, &self.place.names)
     }
 
-    /// Draws a border: what is pushed from now on goes to a new increment.
+    /// Draws a border: what is pushed from now on goes to a new increment, whose name is returned.
     ///
     /// # Errors
     /// If the new file can't be made.
-    pub fn rotate(&mut self, origin: Origin) -> Result<(), Failure> {
+    pub fn rotate(&mut self, origin: Origin) -> Result<Vec<u8>, Failure> {
         let Place { disk, names } = &self.place;
         create_dir(&**disk, names)?;
-        let border = match origin {
+        let (name, border) = match origin {
             Origin::Manifest => {
                 let mut manifest = self.manifest.clone();
                 let name = manifest.add_increment(names);
                 let next = open_increment(&**disk, names, &name)?;
-                Border { next, manifest: Some(manifest) }
+                (name, Border { next, manifest: Some(manifest) })
             }
             Origin::ComingBase => {
                 // What an earlier try has left counts for nothing, though it may still be open.
@@ -414,11 +414,11 @@ impl Log {
                         &error,
                     )
                 })?;
-                Border { next, manifest: None }
+                (name, Border { next, manifest: None })
             }
         };
         self.queue.push_back(Step::Rotate(border));
-        Ok(())
+        Ok(name)
     }
 
     /// Removes the increment of an [`Origin::ComingBase`] that doesn't come; returns its name. It
