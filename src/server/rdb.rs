@@ -267,7 +267,7 @@ impl Server {
     pub fn fail_child(&mut self) -> bool {
         let saves = self.rdb.running.as_ref().map(|running| &running.progress);
         let found = saves.into_iter().chain(self.aof.rewrite_reins());
-        found.fold(false, |any, progress| progress.stop() || any)
+        found.filter(|progress| progress.stop()).count() > 0
     }
 
     fn end_save(&mut self, result: Result<u64, Failure>) {
