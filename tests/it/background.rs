@@ -44,7 +44,7 @@ fn wait_for(connection: &mut Connection, field: &str, value: &str) {
 fn saves_and_rewrites_hold_nobody_up() {
     let server = Process::rhubarb(SLOW).expect("a server");
     let mut client = server.connect().expect("a connection");
-    let clock = SystemClock::new();
+    let clock = SystemClock;
     call(&mut client, "DEBUG POPULATE 100");
     for (command, field) in
         [("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress")]
