@@ -96,6 +96,8 @@ impl Batch {
         // What a client may send changes when it authenticates: it is looked at one by one till then.
         let most = if limits.authenticated { AHEAD } else { 1 };
         let mut at = start;
+        // Pipelines mostly call one command again and again.
+        let mut last: Option<(&[u8], CommandId)> = None;
         while self.found.len() < most {
             let rest = &data[at..];
             if limits.authenticated
@@ -103,7 +105,14 @@ impl Batch {
                 && let Some(consumed) = parse_whole(rest, limits, &mut self.spans)
             {
                 let start = self.found.last().map_or(0, |last| last.spans_end);
-                let command = commands.find(&Args::new(rest, &self.spans[start..]));
+                let Span { start: name_start, len } = self.spans[start];
+                let name = &rest[name_start..name_start + len];
+                let command = match last {
+                    Some((last, id)) if last == name => Ok(id),
+                    _ => commands.find(&Args::new(rest, &self.spans[start..])),
+                };
+                let by_name = command.ok().filter(|&id| commands.get(id).is_found_by_name());
+                last = by_name.map(|id| (name, id));
                 self.add(at, consumed, None, command);
                 at += consumed;
                 continue;
@@ -238,6 +247,22 @@ mod tests {
         let (end, _) = batch.fill(&table, &mut parser, &data, whole, &OPEN);
         assert_eq!((end, batch.len()), (End::Incomplete, 1));
         assert_eq!(batch.get(0, &data).1.at(1), b"x");
+    }
+
+    #[test]
+    fn a_name_in_a_row_is_looked_up_as_the_first_was() {
+        let table = crate::commands::table();
+        let data = b"*1\r\n$6\r\nCLIENT\r\n*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n\
+            *2\r\n$6\r\nCLIENT\r\n$4\r\nLIST\r\n*2\r\n$3\r\nGET\r\n$1\r\na\r\n\
+            *2\r\n$3\r\nGET\r\n$1\r\nb\r\n*2\r\n$3\r\nget\r\n$1\r\nb\r\n*1\r\n$3\r\nGEX\r\n\
+            *1\r\n$3\r\nGEX\r\n";
+        let (mut parser, mut batch) = (RequestParser::new(), Batch::default());
+        batch.fill(&table, &mut parser, data, 0, &OPEN);
+        let name = |found: &Found| found.command.map(|id| &*table.get(id).full_name);
+        let names: Vec<_> = batch.found.iter().map(name).collect();
+        let expected = ["client", "client|id", "client|list", "get", "get", "get"].map(Ok);
+        assert_eq!(names[..6], expected);
+        assert_eq!(names[6..], [Err(NotFound::Command); 2]);
     }
 
     #[test]

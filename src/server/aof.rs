@@ -161,7 +161,7 @@ impl Aof {
             rewrite: None,
             serial: 0,
             limit: RewriteLimit::default(),
-            writer: worker("aof-rewrite"),
+            writer: worker("aof-rewrite").giving_way(),
             wake,
             waiting: Vec::new(),
             awaiting_sync: Vec::new(),

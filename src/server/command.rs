@@ -337,6 +337,12 @@ impl Registered {
         self.arguments.get_or_init(|| syntax::parse(self.command.syntax).unwrap_or_default())
     }
 
+    /// Whether its name alone tells that it is called: it neither is nor has a subcommand.
+    #[inline]
+    pub fn is_found_by_name(&self) -> bool {
+        self.parent.is_none() && self.subcommands.is_empty()
+    }
+
     /// Its subcommands.
     pub fn subcommands(&self) -> impl ExactSizeIterator<Item = CommandId> {
         self.subcommands.iter().map(|(_, id)| *id)

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::{fmt, io, thread};
 
+use crate::util::process;
+
 /// Something to do.
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -17,18 +19,24 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct Worker {
     name: &'static str,
     has_thread: bool,
+    gives_way: bool,
     queue: OnceLock<Sender<Job>>,
 }
 
 impl Worker {
     /// A thread of that name; it ends when this is dropped and all is done.
     pub fn new(name: &'static str) -> Self {
-        Self { name, has_thread: true, queue: OnceLock::new() }
+        Self { name, has_thread: true, gives_way: false, queue: OnceLock::new() }
     }
 
     /// No thread.
     pub fn inline() -> Self {
-        Self { name: "", has_thread: false, queue: OnceLock::new() }
+        Self { name: "", has_thread: false, gives_way: false, queue: OnceLock::new() }
+    }
+
+    /// The same, whose thread gives way to the others; see [`process::give_way`].
+    pub fn giving_way(self) -> Self {
+        Self { gives_way: true, ..self }
     }
 
     /// Has something done. Should it panic, nobody hears of it but the panic hook: a job whose
@@ -40,8 +48,12 @@ impl Worker {
         let queue = self.queue.get_or_init(|| {
             let (queue, jobs) = channel::<Job>();
             let thread = thread::Builder::new().name(self.name.into());
+            let gives_way = self.gives_way;
             // Without the thread, the queue is closed and jobs are done by the caller.
             let _ = thread.spawn(move || {
+                if gives_way {
+                    process::give_way();
+                }
                 for job in jobs {
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
