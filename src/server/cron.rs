@@ -47,7 +47,7 @@ impl Server {
     /// When [`tick`](Self::tick) should be called next, in Unix milliseconds.
     pub fn next_tick_ms(&self) -> i64 {
         let blocked = self.blocked.next_deadline().unwrap_or(i64::MAX);
-        let due = match self.active_expire && !self.is_loading() {
+        let due = match self.active_expire && !self.is_loading() && !self.is_paused() {
             true => {
                 let next = |db: &Db| db.next_deadline().into_iter().chain(db.next_field_deadline());
                 self.dbs.iter().flat_map(next).min()
@@ -93,7 +93,8 @@ impl Server {
     /// Deletes the keys that are due, the earliest first, and then fields of hashes, within the time
     /// budget.
     fn expire_due_keys(&mut self) {
-        if !self.active_expire || self.is_loading() || self.now_ms < self.cron.next_expire_ms {
+        let rests = !self.active_expire || self.is_loading() || self.is_paused();
+        if rests || self.now_ms < self.cron.next_expire_ms {
             return;
         }
         let start_ns = self.clock.mono_ns();

@@ -100,7 +100,8 @@ impl Ctx<'_> {
 
     // ---- lookups ----------------------------------------------------------------------------
 
-    /// Deletes the key if it is due. Every lookup does so first.
+    /// Deletes the key if it is due. Every lookup does so first, save that what reads deletes nothing
+    /// while clients are paused.
     #[inline]
     pub fn expire_if_due(&mut self, key: &[u8]) {
         self.srv.expire_if_due(self.db, key);
@@ -123,9 +124,7 @@ impl Ctx<'_> {
 
     /// The entry of a key without any trace: no statistics, no access clock. Expiry applies.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
-        self.expire_if_due(key);
-        let hash = self.srv.hash(self.db, key);
-        self.srv.dbs[self.db].get_hashed(hash, key)
+        self.srv.peek(self.db, key)
     }
 
     /// Whether there is such a key; no statistics.

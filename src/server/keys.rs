@@ -10,6 +10,34 @@ use crate::server::Server;
 use crate::server::client::{Client, ClientFlags, ClientRef};
 use crate::value::hash::Hash;
 
+/// How much of a key a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// All that is there.
+    All,
+    /// Nothing: it is due, and nothing may be deleted now.
+    Nothing,
+    /// [`Server::shadow`]: some of its fields are due, and nothing may be deleted now.
+    Shadow,
+}
+
+impl Sight {
+    #[inline]
+    fn entry<'a>(
+        self,
+        db: &'a Db,
+        shadow: &'a Option<Entry>,
+        hash: u64,
+        key: &[u8],
+    ) -> Option<&'a Entry> {
+        match self {
+            Self::All => db.get_hashed(hash, key),
+            Self::Nothing => None,
+            Self::Shadow => shadow.as_ref(),
+        }
+    }
+}
+
 impl Server {
     /// A key's hash, as the databases take it.
     #[inline]
@@ -26,7 +54,8 @@ impl Server {
         found.and_then(Entry::deadline).is_some_and(|deadline| deadline < self.now_ms)
     }
 
-    /// Deletes a key if it is due.
+    /// Deletes a key if it is due. For who writes: only a transaction that pauses the clients itself
+    /// can do so while they are paused.
     #[inline]
     pub fn expire_if_due(&mut self, db: usize, key: &[u8]) {
         if self.dbs[db].volatile_len() > 0 && self.is_due(db, key) {
@@ -35,6 +64,52 @@ impl Server {
         if self.fields_are_due(db) {
             self.expire_fields(db, key, usize::MAX);
         }
+    }
+
+    /// Deletes what is due of a key, as far as that may be now, before it is read.
+    #[inline]
+    fn settle(&mut self, db: usize, hash: u64, key: &[u8]) -> Sight {
+        if self.dbs[db].volatile_len() > 0 {
+            let deadline = self.dbs[db].get_hashed(hash, key).and_then(Entry::deadline);
+            if deadline.is_some_and(|deadline| deadline < self.now_ms) && !self.is_loading() {
+                if self.is_paused() {
+                    return Sight::Nothing;
+                }
+                self.expire(db, key);
+            }
+        }
+        match self.fields_are_due(db) {
+            true if self.is_paused() => self.hide_due_fields(db, key),
+            true => {
+                self.expire_fields(db, key, usize::MAX);
+                Sight::All
+            }
+            false => Sight::All,
+        }
+    }
+
+    /// A key's entry for who looks at it without a trace; what is due isn't there.
+    pub fn peek(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+        let hash = self.hash(db, key);
+        let sight = self.settle(db, hash, key);
+        sight.entry(&self.dbs[db], &self.shadow, hash, key)
+    }
+
+    /// Makes the shadow of a hash of which some fields are due: the same without them.
+    fn hide_due_fields(&mut self, db: usize, key: &[u8]) -> Sight {
+        let Some(entry) = self.dbs[db].get(key) else { return Sight::All };
+        let due = entry.collection::<Hash>().map(|hash| hash.due(self.now_ms, usize::MAX));
+        let Some(due) = due.filter(|due| !due.is_empty()) else { return Sight::All };
+        let mut shadow = entry.clone();
+        let Some(hash) = shadow.collection_mut::<Hash>() else { return Sight::All };
+        due.iter().for_each(|field| {
+            hash.remove(field);
+        });
+        if hash.is_empty() {
+            return Sight::Nothing;
+        }
+        self.shadow = Some(shadow);
+        Sight::Shadow
     }
 
     /// Whether some hash of a database has fields that are due. None is while loading: what follows
@@ -103,19 +178,13 @@ impl Server {
     ) -> Option<&Entry> {
         let clock = self.access_clock();
         let hash = self.hash(db, key);
-        if self.dbs[db].volatile_len() > 0 {
-            let deadline = self.dbs[db].get_hashed(hash, key).and_then(Entry::deadline);
-            if deadline.is_some_and(|deadline| deadline < self.now_ms) && !self.is_loading() {
-                self.expire(db, key);
-            }
-        }
-        if self.fields_are_due(db) {
-            self.expire_fields(db, key, usize::MAX);
-        }
-        if self.notifies(NotifyFlags::KEY_MISS) && !self.dbs[db].contains(key) {
+        let sight = self.settle(db, hash, key);
+        if self.notifies(NotifyFlags::KEY_MISS)
+            && sight.entry(&self.dbs[db], &self.shadow, hash, key).is_none()
+        {
             self.notify(NotifyFlags::KEY_MISS, "keymiss", db, key);
         }
-        let Some(entry) = self.dbs[db].get_hashed(hash, key) else {
+        let Some(entry) = sight.entry(&self.dbs[db], &self.shadow, hash, key) else {
             self.counters.misses += 1;
             return None;
         };

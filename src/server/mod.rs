@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use crate::acl::{AclLog, Users};
 use crate::config::Config;
-use crate::keyspace::{Db, KnownHash};
+use crate::keyspace::{Db, Entry, KnownHash};
 use crate::resp::Proto;
 use crate::script::Functions;
 use crate::stats::{Counters, Latency, RateSampler, SlowLog};
@@ -142,6 +142,8 @@ pub struct Server {
     pub active_expire: bool,
     /// The pause under way, if there is one.
     pub pause: Option<Pause>,
+    /// The last hash that was read in a pause while fields of it were due: the same without them.
+    shadow: Option<Entry>,
     /// Clients that it holds back.
     paused: Vec<ClientRef>,
     /// Scripts.
@@ -239,6 +241,7 @@ impl Server {
             used_memory: (0, 0),
             active_expire: true,
             pause: None,
+            shadow: None,
             paused: Vec::new(),
             scripting: Scripting::new(config.lua_enable_deprecated_api),
             client_memory: ClientMemory::new(&config),

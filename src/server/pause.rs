@@ -1,4 +1,6 @@
 //! CLIENT PAUSE: commands are held back for a time, and go on afterwards in order.
+//!
+//! The data stand still meanwhile: nothing expires, though what is due is hidden from who reads.
 
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef};
@@ -24,12 +26,19 @@ impl Server {
     /// Ends a pause; those who were held back go on.
     pub fn unpause_clients(&mut self) {
         self.pause = None;
+        self.shadow = None;
         for id in std::mem::take(&mut self.paused) {
             let Some(client) = self.clients.get_mut(id) else { continue };
             client.flags.remove(ClientFlags::PAUSED);
             client.flags.insert(ClientFlags::UNBLOCKED);
             self.wake(id);
         }
+    }
+
+    /// Whether clients are paused, all or those who write.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.pause.is_some_and(|pause| pause.until_ms > self.now_ms)
     }
 
     /// Number of clients that are held back.

@@ -67,7 +67,9 @@ impl SlowLog {
 pub fn cut<'a>(args: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Box<[u8]>> {
     let len = args.len();
     let kept = if len > ARGS_MAX { ARGS_MAX - 1 } else { len };
-    let mut out: Vec<Box<[u8]>> = args.take(kept).map(cut_arg).collect();
+    // Not collected: that could keep the whole allocation of what is iterated, however long.
+    let mut out = Vec::with_capacity(len.min(ARGS_MAX));
+    out.extend(args.take(kept).map(cut_arg));
     if kept < len {
         out.push(format!("... ({} more arguments)", len - kept).into_bytes().into());
     }
@@ -95,6 +97,7 @@ mod tests {
         assert_eq!(cut_args.len(), 32);
         assert!(cut_args[0].ends_with(b"x... (1 more bytes)"));
         assert_eq!(&*cut_args[31], b"... (2 more arguments)");
+        assert_eq!(cut(vec![&long[..]; 9999].into_iter()).capacity(), 32);
         assert_eq!(cut(all[..32].iter().copied()).len(), 32);
         assert_eq!(&*cut([&long[..128]].into_iter())[0], &long[..128]);
     }

@@ -85,4 +85,5 @@ transcripts!(
     field_expiry,
     conditions,
     acl,
+    pause,
 );
