@@ -1,7 +1,7 @@
 //! ACL: users and what they may do.
 
 use crate::acl::{self, Catalog, Selector};
-use crate::commands::reply_help;
+use crate::commands::{container, help_row, reply_help};
 use crate::resp::{Args, Error, Reply};
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
@@ -142,18 +142,8 @@ const SUBCOMMANDS: &[Command] = &[
         handler: whoami,
         ..OPEN
     },
-    Command {
-        name: "help",
-        flags: Flags::LOADING.union(Flags::STALE),
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..ACL
-    },
+    help_row(ACL, ACL.since, help),
 ];
-
-fn container(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 // ---- users ----------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::commands::reply_help;
+use crate::commands::{container, help_row, reply_help};
 use crate::config::{Config, Extent, OomScoreAdj, SetContext, SetError};
 use crate::resp::{Args, Error};
 use crate::server::Server;
@@ -29,7 +29,7 @@ pub const COMMANDS: &[Command] = &[Command {
     flags: Flags::empty(),
     summary: "Reads and changes the configuration.",
     subcommands: SUBCOMMANDS,
-    handler: config,
+    handler: container,
     ..CONFIG
 }];
 
@@ -72,20 +72,8 @@ const SUBCOMMANDS: &[Command] = &[
         handler: rewrite,
         ..CONFIG
     },
-    Command {
-        name: "help",
-        arity: 2,
-        flags: Flags::LOADING.union(Flags::STALE),
-        since: "5.0.0",
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..CONFIG
-    },
+    help_row(CONFIG, "5.0.0", help),
 ];
-
-fn config(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let patterns: Vec<&[u8]> = args.from(2).iter().collect();

@@ -3,6 +3,7 @@
 //! Owns how these are parsed, announced and told to others: always with absolute deadlines, and
 //! fields whose deadline has passed by HDEL. When fields that are due go is the server's matter.
 
+use crate::commands::deadline::{Expiry, Unit};
 use crate::commands::hash::reply_value;
 use crate::commands::{POP_KEY, READ_KEY, UPDATE_KEY};
 use crate::config::NotifyFlags;
@@ -140,45 +141,22 @@ fn fields<'a>(args: Args<'a>, at: usize, count: Error) -> Result<Args<'a>, Error
     if fields.len() == number { Ok(fields) } else { Err(Error::FieldsNumber) }
 }
 
-/// How a time is given.
-#[derive(Debug, Clone, Copy)]
-struct Unit {
-    seconds: bool,
-    relative: bool,
+/// How the number of the command is meant, by its name.
+fn unit_of(command: &str) -> Unit {
+    Unit {
+        seconds: !command.starts_with("hp"),
+        relative: !command.ends_with("at") && !command.ends_with("time"),
+    }
 }
 
-impl Unit {
-    /// Of the command, by its name.
-    fn of_command(name: &str) -> Self {
-        Self {
-            seconds: !name.starts_with("hp"),
-            relative: !name.ends_with("at") && !name.ends_with("time"),
-        }
+/// The deadline that the number at `at` means, in Unix milliseconds.
+fn deadline(ctx: &Ctx<'_>, unit: Unit, args: Args<'_>, at: usize) -> Result<i64, Error> {
+    let number = args.int(at)?;
+    if number < 0 {
+        return Err(Error::FieldExpireNegative);
     }
-
-    /// Of an option: EX, PX, EXAT, PXAT.
-    fn of_option(args: Args<'_>, at: usize) -> Option<Self> {
-        let unit = |seconds, relative| Some(Self { seconds, relative });
-        match () {
-            () if args.is(at, "ex") => unit(true, true),
-            () if args.is(at, "px") => unit(false, true),
-            () if args.is(at, "exat") => unit(true, false),
-            () if args.is(at, "pxat") => unit(false, false),
-            () => None,
-        }
-    }
-
-    /// The deadline that a number means, in Unix milliseconds.
-    fn deadline(self, ctx: &Ctx<'_>, args: Args<'_>, at: usize) -> Result<i64, Error> {
-        let number = args.int(at)?;
-        if number < 0 {
-            return Err(Error::FieldExpireNegative);
-        }
-        let ms = if self.seconds { number.checked_mul(1000) } else { Some(number) };
-        let from = if self.relative { ctx.now_ms() } else { 0 };
-        let at = ms.and_then(|ms| ms.checked_add(from)).filter(|at| *at <= MAX_DEADLINE);
-        at.ok_or_else(|| Error::InvalidExpire(ctx.command_name()))
-    }
+    let at = unit.deadline(number, ctx.now_ms()).filter(|at| *at <= MAX_DEADLINE);
+    at.ok_or_else(|| Error::InvalidExpire(ctx.command_name()))
 }
 
 // ---- changes --------------------------------------------------------------------------------
@@ -284,7 +262,7 @@ impl Condition {
 fn hexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let key = args.at(1);
     ctx.kind_is::<Hash>(key)?;
-    let at = Unit::of_command(ctx.command_name()).deadline(ctx, args, 2)?;
+    let at = deadline(ctx, unit_of(ctx.command_name()), args, 2)?;
     let condition = Condition::parse(args, 3);
     let fields_at = if condition == Condition::Always { 3 } else { 4 };
     let fields = fields(args, fields_at, Error::NumFields)?;
@@ -314,7 +292,7 @@ fn hexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 /// HTTL, HPTTL, HEXPIRETIME, HPEXPIRETIME.
 fn httl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let unit = Unit::of_command(ctx.command_name());
+    let unit = unit_of(ctx.command_name());
     let now_ms = if unit.relative { ctx.now_ms() } else { 0 };
     let (hash, out) = ctx.read::<Hash>(args.at(1))?;
     let fields = fields(args, 2, Error::FieldsPositive)?;
@@ -376,15 +354,6 @@ fn hgetdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What an option says of the fields' expiry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expiry {
-    Unsaid,
-    Keep,
-    Remove,
-    At(i64),
-}
-
 /// The options of HGETEX and HSETEX before FIELDS.
 #[derive(Debug)]
 struct Options {
@@ -402,13 +371,13 @@ impl Options {
         let mut at = 2;
         while at < args.len() && !args.is(at, "fields") {
             let mut only_if = None;
-            let expiry = match Unit::of_option(args, at) {
+            let expiry = match Unit::of_option(args.at(at)) {
                 Some(unit) => {
                     at += 1;
                     if at >= args.len() {
                         return Err(ctx.arity_error());
                     }
-                    Some(Expiry::At(unit.deadline(ctx, args, at)?))
+                    Some(Expiry::At(deadline(ctx, unit, args, at)?))
                 }
                 None if sets && args.is(at, "keepttl") => Some(Expiry::Keep),
                 None if !sets && args.is(at, "persist") => Some(Expiry::Remove),

@@ -3,6 +3,7 @@
 use super::scripting::{
     EVAL, EVAL_RO, SCRIPT_KEYS, SCRIPT_KEYS_RO, SCRIPTING, key_count, run_code,
 };
+use crate::commands::{container, help_row};
 use crate::persist::rdb::decode::Problem;
 use crate::persist::rdb::dump::{self, Refused};
 use crate::resp::{Args, Error, Reply};
@@ -49,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
         categories: Category::empty(),
         summary: "Manages libraries of functions.",
         subcommands: SUBCOMMANDS,
-        handler: function,
+        handler: container,
         ..FUNCTION
     },
 ];
@@ -135,14 +136,7 @@ const SUBCOMMANDS: &[Command] = &[
         handler: kill,
         ..FUNCTION
     },
-    Command {
-        name: "help",
-        arity: 2,
-        flags: Flags::LOADING.union(Flags::STALE),
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..FUNCTION
-    },
+    help_row(FUNCTION, FUNCTION.since, help),
 ];
 
 fn fcall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -161,10 +155,6 @@ fn call(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result<(), Error>
     let count = num::parse_i64(args.at(2)).ok_or(Error::BadNumKeys)?;
     let keys = key_count(args, count)?;
     run_code(ctx, args, Code::Function(&function), function.flags(), keys, read_only)
-}
-
-fn function(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
 }
 
 /// An unknown argument, quoted.

@@ -2,7 +2,7 @@
 
 use crate::commands::connection::parse_db;
 use crate::commands::scan::{ScanOptions, reply_scan};
-use crate::commands::{META_KEY, UPDATE_KEY, reply_help};
+use crate::commands::{META_KEY, UPDATE_KEY, container, help_row, reply_help};
 use crate::config::NotifyFlags;
 use crate::ds::dict::Keyed;
 use crate::keyspace::Entry;
@@ -224,7 +224,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Tells how a key's value is stored.",
         categories: Category::empty(),
         subcommands: OBJECT,
-        handler: object,
+        handler: container,
         ..KEYSPACE
     },
 ];
@@ -268,16 +268,7 @@ const OBJECT: &[Command] = &[
         handler: object_freq,
         ..OBJECT_SUB
     },
-    Command {
-        name: "help",
-        arity: 2,
-        flags: Flags::LOADING.union(Flags::STALE),
-        keys: &[],
-        since: "6.2.0",
-        summary: "Lists the subcommands.",
-        handler: object_help,
-        ..OBJECT_SUB
-    },
+    help_row(OBJECT_SUB, "6.2.0", object_help),
 ];
 
 fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -409,13 +400,22 @@ fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// How often RANDOMKEY tries to find a key that isn't due while due ones can't be deleted.
+const RANDOMKEY_TRIES: usize = 100;
+
 fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let mut tries = 0;
     loop {
         let srv = &mut *ctx.srv;
         let found = srv.dbs[ctx.db].random(&mut srv.rng).map(|entry| entry.key().to_vec());
         match found {
-            // Each round deletes a due key, so this ends.
-            Some(key) if ctx.srv.is_due(ctx.db, &key) => ctx.expire_if_due(&key),
+            Some(key) if ctx.srv.is_due(ctx.db, &key) && tries < RANDOMKEY_TRIES => {
+                match ctx.srv.is_paused() {
+                    true => tries += 1,
+                    // Each round deletes a due key, so this ends.
+                    false => ctx.expire_if_due(&key),
+                }
+            }
             found => {
                 ctx.out.bulk_or_null(found.as_deref());
                 return Ok(());
@@ -460,7 +460,9 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
             due.push(entry.key().to_vec());
         }
     });
-    due.iter().for_each(|key| ctx.expire_if_due(key));
+    if !ctx.srv.is_paused() {
+        due.iter().for_each(|key| ctx.expire_if_due(key));
+    }
     reply_scan(&mut ctx.out, next, elements.bytes(), count);
     Ok(())
 }
@@ -512,10 +514,6 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     ctx.srv.dirty += 1;
     ctx.out.ok();
     Ok(())
-}
-
-fn object(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
 }
 
 fn object_encoding(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {

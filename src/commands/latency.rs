@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::commands::reply_help;
+use crate::commands::{container, help_row, reply_help};
 use crate::resp::{Args, Error};
 use crate::server::command::{Command, CommandId};
 use crate::server::ctx::Ctx;
@@ -27,7 +27,7 @@ pub const COMMANDS: &[Command] = &[Command {
     flags: Flags::empty(),
     summary: "Tells what took long.",
     subcommands: SUBCOMMANDS,
-    handler: latency,
+    handler: container,
     ..LATENCY
 }];
 
@@ -84,18 +84,8 @@ const SUBCOMMANDS: &[Command] = &[
         handler: histogram,
         ..LATENCY
     },
-    Command {
-        name: "help",
-        flags: Flags::LOADING.union(Flags::STALE),
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..LATENCY
-    },
+    help_row(LATENCY, LATENCY.since, help),
 ];
-
-fn latency(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)

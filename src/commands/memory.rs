@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::commands::reply_help;
+use crate::commands::{container, help_row, reply_help};
 use crate::keyspace::Entry;
 use crate::resp::{Args, Error, Reply};
 use crate::server::command::Command;
@@ -20,7 +20,7 @@ pub const COMMANDS: &[Command] = &[Command {
     arity: -2,
     summary: "Tells where the memory went.",
     subcommands: SUBCOMMANDS,
-    handler: memory,
+    handler: container,
     ..MEMORY
 }];
 
@@ -67,18 +67,8 @@ const SUBCOMMANDS: &[Command] = &[
         handler: purge,
         ..MEMORY
     },
-    Command {
-        name: "help",
-        flags: Flags::LOADING.union(Flags::STALE),
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..MEMORY
-    },
+    help_row(MEMORY, MEMORY.since, help),
 ];
-
-fn memory(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 fn usage(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     // Each collection knows its size, so SAMPLES has nothing to choose; it is checked all the same.

@@ -12,6 +12,7 @@ pub mod client;
 pub mod command;
 pub mod config;
 pub mod connection;
+mod deadline;
 pub mod debug;
 pub mod dump;
 pub mod expire;
@@ -45,10 +46,29 @@ use crate::config::NotifyFlags;
 use crate::ds::listpack::Element;
 use crate::keyspace::Entry;
 use crate::resp::{Args, Error, Reply};
-use crate::server::command::{Command, Table};
+use crate::server::command::{Command, Handler, Table};
 use crate::server::ctx::Ctx;
-use crate::spec::{KeyFlags, KeySpec};
+use crate::spec::{Flags, KeyFlags, KeySpec};
 use crate::value::Collection;
+
+/// The row of HELP in a family of subcommands.
+const fn help_row(family: Command, since: &'static str, handler: Handler) -> Command {
+    Command {
+        name: "help",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE),
+        keys: &[],
+        since,
+        summary: "Lists the subcommands.",
+        handler,
+        ..family
+    }
+}
+
+/// A command that does nothing without a subcommand.
+fn container(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    Err(ctx.arity_error())
+}
 
 /// The rows of every family.
 pub const FAMILIES: &[&[Command]] = &[

@@ -1,6 +1,6 @@
 //! MODULE: there are no modules, and none can be loaded.
 
-use crate::commands::reply_help;
+use crate::commands::{container, help_row, reply_help};
 use crate::resp::{Args, Error};
 use crate::server::client::ClientFlags;
 use crate::server::command::Command;
@@ -24,7 +24,7 @@ pub const COMMANDS: &[Command] = &[Command {
     flags: Flags::empty(),
     summary: "Tells of modules, of which there are none.",
     subcommands: SUBCOMMANDS,
-    handler: module,
+    handler: container,
     ..MODULE
 }];
 
@@ -59,19 +59,8 @@ const SUBCOMMANDS: &[Command] = &[
         syntax: "name",
         ..LOADING
     },
-    Command {
-        name: "help",
-        flags: Flags::LOADING.union(Flags::STALE),
-        since: "5.0.0",
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..MODULE
-    },
+    help_row(MODULE, "5.0.0", help),
 ];
-
-fn module(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 fn list(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     ctx.out.array(0);

@@ -1,5 +1,6 @@
 //! Publish and subscribe.
 
+use crate::commands::{container, help_row};
 use crate::resp::{Args, Error, Reply};
 use crate::server::client::ClientFlags;
 use crate::server::command::Command;
@@ -120,7 +121,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.8.0",
         summary: "Tells of channels, patterns and who listens to them.",
         subcommands: SUBCOMMANDS,
-        handler: no_subcommand,
+        handler: container,
         ..PUBSUB
     },
 ];
@@ -174,20 +175,8 @@ const SUBCOMMANDS: &[Command] = &[
         handler: shardnumsub,
         ..PUBSUB
     },
-    Command {
-        name: "help",
-        arity: 2,
-        flags: Flags::LOADING.union(Flags::STALE),
-        since: "6.2.0",
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..PUBSUB
-    },
+    help_row(PUBSUB, "6.2.0", help),
 ];
-
-fn no_subcommand(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 /// Number of subscriptions that the reply to one of this kind tells.
 fn count(ctx: &mut Ctx<'_>, kind: Kind) -> usize {

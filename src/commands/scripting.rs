@@ -1,5 +1,6 @@
 //! Scripts: EVAL, EVALSHA and their read-only forms, SCRIPT.
 
+use crate::commands::{container, help_row};
 use crate::resp::{Args, Error};
 use crate::script::{Engine, Flags as ScriptFlags, ScriptId};
 use crate::server::command::Command;
@@ -86,7 +87,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.6.0",
         summary: "Manages the cache of scripts.",
         subcommands: SUBCOMMANDS,
-        handler: script,
+        handler: container,
         ..SCRIPTING
     },
 ];
@@ -142,15 +143,7 @@ const SUBCOMMANDS: &[Command] = &[
         handler: debug,
         ..SUBCOMMAND
     },
-    Command {
-        name: "help",
-        arity: 2,
-        flags: Flags::LOADING.union(Flags::STALE),
-        since: "5.0.0",
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..SUBCOMMAND
-    },
+    help_row(SUBCOMMAND, "5.0.0", help),
 ];
 
 fn engine<'a>(ctx: &'a mut Ctx<'_>) -> Result<&'a mut Engine, Error> {
@@ -237,10 +230,6 @@ pub(super) fn run_code(
         ctx.failed();
     }
     Ok(())
-}
-
-fn script(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
 }
 
 fn load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! SLOWLOG: the commands that took long. MONITOR: all commands as they come.
 
-use crate::commands::reply_help;
+use crate::commands::{container, help_row, reply_help};
 use crate::resp::{Args, Error};
 use crate::server::client::ClientFlags;
 use crate::server::command::Command;
@@ -23,7 +23,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::empty(),
         summary: "Tells which commands took long.",
         subcommands: SUBCOMMANDS,
-        handler: slowlog,
+        handler: container,
         ..SLOWLOG
     },
     Command {
@@ -64,19 +64,8 @@ const SUBCOMMANDS: &[Command] = &[
         handler: reset,
         ..SLOWLOG
     },
-    Command {
-        name: "help",
-        flags: Flags::LOADING.union(Flags::STALE),
-        since: "6.2.0",
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..SLOWLOG
-    },
+    help_row(SLOWLOG, "6.2.0", help),
 ];
-
-fn slowlog(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let count = match args.len() {

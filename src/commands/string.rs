@@ -1,5 +1,6 @@
 //! Strings: GET, SET and their kin, counters, and ranges of bytes.
 
+use crate::commands::deadline::{Expiry, Unit};
 use crate::commands::{
     INSERT_KEY, META_KEY, OVERWRITE_KEY, POP_KEY, READ_KEY, READ_KEYS, UPDATE_KEY,
 };
@@ -323,19 +324,6 @@ fn reply_str(found: Option<StrView<'_>>, out: &mut Reply) {
     }
 }
 
-/// What an option says of a key's expiry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expiry {
-    /// No option: SET removes it, GETEX leaves it.
-    Unsaid,
-    /// KEEPTTL
-    Keep,
-    /// PERSIST
-    Remove,
-    /// At this time in Unix milliseconds.
-    At(i64),
-}
-
 /// When SET sets.
 #[derive(Debug, Clone, Copy)]
 enum OnlyIf<'a> {
@@ -371,22 +359,12 @@ struct SetOptions<'a> {
     get: bool,
 }
 
-/// The deadline that `EX`, `PX`, `EXAT` or `PXAT` and a number mean, in Unix milliseconds.
-fn deadline(ctx: &Ctx<'_>, option: &[u8], number: &[u8]) -> Result<i64, Error> {
-    let invalid = || Error::InvalidExpire(ctx.command_name());
-    let value = num::parse_i64(number).ok_or(Error::NotInteger)?;
-    if value <= 0 {
-        return Err(invalid());
-    }
-    let seconds = option.len() == 2 && option[0].eq_ignore_ascii_case(&b'e')
-        || option.eq_ignore_ascii_case(b"exat");
-    let relative = option.len() == 2;
-    let ms = if seconds { value.checked_mul(1000).ok_or_else(invalid)? } else { value };
-    if relative { ms.checked_add(ctx.now_ms()).ok_or_else(invalid) } else { Ok(ms) }
-}
-
-fn is_expiry_option(word: &[u8]) -> bool {
-    [&b"ex"[..], b"px", b"exat", b"pxat"].iter().any(|name| word.eq_ignore_ascii_case(name))
+/// The deadline that a number means, in Unix milliseconds.
+fn deadline(ctx: &Ctx<'_>, unit: Unit, number: &[u8]) -> Result<i64, Error> {
+    let number = num::parse_i64(number).ok_or(Error::NotInteger)?;
+    let at = Some(number).filter(|&number| number > 0);
+    let at = at.and_then(|number| unit.deadline(number, ctx.now_ms()));
+    at.ok_or_else(|| Error::InvalidExpire(ctx.command_name()))
 }
 
 /// Parses the options of SET that begin at `from`; GET and IFEQ aren't taken unless `single`.
@@ -400,6 +378,7 @@ fn set_options<'a>(
     let mut number = None;
     let mut i = from;
     while let Some(word) = args.get(i) {
+        let unit = Unit::of_option(word);
         let unsaid = options.expiry == Expiry::Unsaid && number.is_none();
         if args.is(i, "nx") && options.only_if.is_none() {
             options.only_if = Some(OnlyIf::Absent);
@@ -412,16 +391,18 @@ fn set_options<'a>(
             options.get = true;
         } else if args.is(i, "keepttl") && unsaid {
             options.expiry = Expiry::Keep;
-        } else if is_expiry_option(word) && unsaid {
-            number = Some((word, args.get(i + 1).ok_or(Error::Syntax)?));
+        } else if let Some(unit) = unit
+            && unsaid
+        {
+            number = Some((unit, args.get(i + 1).ok_or(Error::Syntax)?));
             i += 1;
         } else {
             return Err(Error::Syntax);
         }
         i += 1;
     }
-    if let Some((option, number)) = number {
-        options.expiry = Expiry::At(deadline(ctx, option, number)?);
+    if let Some((unit, number)) = number {
+        options.expiry = Expiry::At(deadline(ctx, unit, number)?);
     }
     Ok(options)
 }
@@ -497,7 +478,7 @@ fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn setex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let unit: &[u8] = if ctx.command_name() == "setex" { b"ex" } else { b"px" };
+    let unit = Unit { seconds: ctx.command_name() == "setex", relative: true };
     let at = deadline(ctx, unit, args.at(2))?;
     store(ctx, args.at(1), args.at(3), Expiry::At(at));
     tell_set(ctx, args.at(1), args.at(3), at);
@@ -522,13 +503,17 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What GETEX is to do with the expiry; a number is read later.
-fn getex_option<'a>(args: Args<'a>) -> Result<(Expiry, Option<Args<'a>>), Error> {
+/// A time that hasn't been read yet.
+type Time<'a> = (Unit, &'a [u8]);
+
+/// What GETEX is to do with the expiry.
+fn getex_option<'a>(args: Args<'a>) -> Result<(Expiry, Option<Time<'a>>), Error> {
     match (args.get(2), args.get(3)) {
         (None, _) => Ok((Expiry::Unsaid, None)),
         (Some(word), None) if word.eq_ignore_ascii_case(b"persist") => Ok((Expiry::Remove, None)),
-        (Some(word), Some(_)) if is_expiry_option(word) && args.len() == 4 => {
-            Ok((Expiry::Unsaid, Some(args.from(2))))
+        (Some(word), Some(number)) if args.len() == 4 => {
+            let unit = Unit::of_option(word).ok_or(Error::Syntax)?;
+            Ok((Expiry::Unsaid, Some((unit, number))))
         }
         _ => Err(Error::Syntax),
     }
@@ -536,12 +521,12 @@ fn getex_option<'a>(args: Args<'a>) -> Result<(Expiry, Option<Args<'a>>), Error>
 
 fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let key = args.at(1);
-    let (mut expiry, option) = getex_option(args)?;
+    let (mut expiry, number) = getex_option(args)?;
     // As in Redis, nobody looks at the number if there is no string.
-    if let Some(option) = option
+    if let Some((unit, number)) = number
         && ctx.peek(key).is_some_and(|entry| entry.str().is_some())
     {
-        expiry = Expiry::At(deadline(ctx, option.at(0), option.at(1))?);
+        expiry = Expiry::At(deadline(ctx, unit, number)?);
     }
     reply_get(ctx, key)?;
     let Some(entry) = ctx.peek(key) else { return Ok(()) };

@@ -5,7 +5,7 @@ mod list;
 mod tracking;
 
 use crate::commands::connection::is_client_name;
-use crate::commands::reply_help;
+use crate::commands::{container, help_row, reply_help};
 use crate::resp::{Args, Error};
 use crate::server::client::ClientFlags;
 use crate::server::command::Command;
@@ -30,7 +30,7 @@ pub const COMMANDS: &[Command] = &[Command {
     since: "2.4.0",
     summary: "Shows and manages connections.",
     subcommands: SUBCOMMANDS,
-    handler: client,
+    handler: container,
     ..CLIENT
 }];
 
@@ -211,20 +211,8 @@ const SUBCOMMANDS: &[Command] = &[
         handler: tracking::tracking,
         ..CLIENT
     },
-    Command {
-        name: "help",
-        arity: 2,
-        flags: Flags::LOADING.union(Flags::STALE),
-        since: "5.0.0",
-        summary: "Lists the subcommands.",
-        handler: help,
-        ..CLIENT
-    },
+    help_row(CLIENT, "5.0.0", help),
 ];
-
-fn client(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 fn id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     let id = i64::try_from(ctx.client.id).unwrap_or(i64::MAX);

@@ -8,10 +8,9 @@ mod parse;
 mod range;
 mod read;
 
-use crate::commands::{META_KEY, READ_KEY, reply_element};
-use crate::resp::{Args, Error, Reply};
+use crate::commands::{META_KEY, READ_KEY, container, help_row, reply_element};
+use crate::resp::{Error, Reply};
 use crate::server::command::Command;
-use crate::server::ctx::Ctx;
 use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search};
 use crate::value::stream::{Entry, IdBuf, StreamId};
 
@@ -27,7 +26,6 @@ const WRITE_FAST: Flags = WRITE.union(Flags::FAST);
 const GROW: Flags = WRITE.union(Flags::DENYOOM);
 const GROW_FAST: Flags = GROW.union(Flags::FAST);
 const BLOCK: Flags = Flags::BLOCKING.union(Flags::MOVABLEKEYS);
-const HELP: Flags = Flags::LOADING.union(Flags::STALE);
 const READS: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
 const CHANGES: KeyFlags = KeyFlags::RW.union(KeyFlags::UPDATE);
 const ADDS: KeyFlags = KeyFlags::RW.union(KeyFlags::INSERT);
@@ -294,14 +292,7 @@ const XGROUP: &[Command] = &[
         handler: group::delete_consumer,
         ..STREAM
     },
-    Command {
-        name: "help",
-        arity: 2,
-        flags: HELP,
-        summary: "Lists the subcommands.",
-        handler: group::help,
-        ..STREAM
-    },
+    help_row(STREAM, STREAM.since, group::help),
 ];
 
 const XINFO: &[Command] = &[
@@ -343,19 +334,8 @@ const XINFO: &[Command] = &[
         handler: info::consumers,
         ..STREAM
     },
-    Command {
-        name: "help",
-        arity: 2,
-        flags: HELP,
-        summary: "Lists the subcommands.",
-        handler: info::help,
-        ..STREAM
-    },
+    help_row(STREAM, STREAM.since, info::help),
 ];
-
-fn container(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(ctx.arity_error())
-}
 
 /// The error where a key or its group doesn't exist; `of` is what else the text says.
 fn no_group(key: &[u8], group: &[u8], of: &str) -> Error {
