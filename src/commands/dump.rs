@@ -162,7 +162,15 @@ fn read_payload(
     key: &[u8],
     deadline: Option<i64>,
 ) -> Result<Entry, Error> {
-    let deep = ctx.srv.config.sanitize_dump_payload != SanitizePayload::No;
+    let deep = match ctx.srv.config.sanitize_dump_payload {
+        SanitizePayload::No => false,
+        SanitizePayload::Yes => true,
+        // What is loaded from our own file was written by this server.
+        SanitizePayload::Clients => {
+            let user = ctx.client().user;
+            !ctx.srv.is_loading() && ctx.srv.users.get(user).sanitizes_payloads()
+        }
+    };
     let options = Options { deep, limits: ctx.srv.limits };
     ctx.srv.counters.sanitizations += u64::from(deep);
     let trusting = ctx.srv.skip_checksums;

@@ -293,3 +293,25 @@ fn refusals_are_counted_and_logged() {
     call(&mut harness, client, "GET k");
     assert_eq!(logged(&harness).len(), 2);
 }
+
+#[test]
+fn restore_checks_payloads_in_full_as_the_setting_and_the_user_say() {
+    for (setting, checked) in [("no", [0, 0]), ("yes", [1, 1]), ("clients", [1, 0])] {
+        let mut harness = Harness::new();
+        let client = harness.connect();
+        harness.call(client, &[b"CONFIG", b"SET", b"sanitize-dump-payload", setting.as_bytes()]);
+        harness.call(client, &[b"RPUSH", b"list", b"a", b"b"]);
+        let dump = harness.call(client, &[b"DUMP", b"list"]);
+        let start = dump.windows(2).position(|pair| pair == b"\r\n").map_or(0, |at| at + 2);
+        let payload = dump[start..dump.len() - 2].to_vec();
+        let words = "ACL SETUSER u on nopass ~* +@all skip-sanitize-payload";
+        harness.call(client, &words.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+        for (i, user) in [&b"default"[..], b"u"].into_iter().enumerate() {
+            let before = harness.server.counters.sanitizations;
+            assert_eq!(harness.call(client, &[b"AUTH", user, b"x"]), b"+OK\r\n");
+            assert_eq!(harness.call(client, &[b"RESTORE", user, b"0", &payload]), b"+OK\r\n");
+            let done = harness.server.counters.sanitizations - before;
+            assert_eq!(done, checked[i], "{setting}, user {i}");
+        }
+    }
+}
