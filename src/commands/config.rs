@@ -177,12 +177,11 @@ fn failed(name: &str, error: &io::Error) -> SetError {
 /// Tells the kernel how soon this process is to be ended when memory runs out.
 pub fn adjust_oom(config: &Config) -> io::Result<()> {
     let own = config.oom_score_adj_values[0];
-    let base = process::first_oom_score();
-    process::set_oom_score(match config.oom_score_adj {
-        OomScoreAdj::No => base,
-        OomScoreAdj::Relative => base.saturating_add(own).clamp(-1000, 1000),
-        OomScoreAdj::Absolute => own,
-    })
+    match config.oom_score_adj {
+        OomScoreAdj::No => process::restore_oom_score(),
+        OomScoreAdj::Relative => process::set_oom_score(own, true),
+        OomScoreAdj::Absolute => process::set_oom_score(own, false),
+    }
 }
 
 /// The log's level of a configuration.

@@ -1,8 +1,10 @@
 //! What the operating system tells of this process and machine.
 //!
-//! Owns the reading of `/proc` and the allocator's statistics. Values that can't be had are zero.
+//! Owns what is read from `/proc` and written to it, and the allocator's statistics. Values that
+//! can't be had are zero.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 /// Processor time in seconds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,20 +90,37 @@ pub fn allocator() -> Allocator {
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
-/// The value that the process was started with, of how soon it is ended when memory runs out.
-pub fn first_oom_score() -> i32 {
-    static FIRST: std::sync::OnceLock<i32> = std::sync::OnceLock::new();
-    let read = || fs::read_to_string(OOM_SCORE).ok()?.trim().parse().ok();
-    *FIRST.get_or_init(|| read().unwrap_or(0))
-}
+/// The score from before this process changed it, while it is changed.
+static OOM_BASE: Mutex<Option<i32>> = Mutex::new(None);
 
-/// Sets that value.
+/// Sets how soon this process is ended when memory runs out: to `score`, or by so much more than it
+/// was before.
 ///
 /// # Errors
 /// If the system doesn't allow it.
-pub fn set_oom_score(score: i32) -> std::io::Result<()> {
-    first_oom_score();
-    fs::write(OOM_SCORE, score.to_string())
+pub fn set_oom_score(score: i32, relative: bool) -> std::io::Result<()> {
+    let mut base = OOM_BASE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = match *base {
+        Some(before) => before,
+        None => fs::read_to_string(OOM_SCORE)?.trim().parse().unwrap_or(0),
+    };
+    let score = if relative { before.saturating_add(score) } else { score };
+    fs::write(OOM_SCORE, score.clamp(-1000, 1000).to_string())?;
+    *base = Some(before);
+    Ok(())
+}
+
+/// Sets the score to what it was before it was changed, if it was.
+///
+/// # Errors
+/// If the system doesn't allow it.
+pub fn restore_oom_score() -> std::io::Result<()> {
+    let mut base = OOM_BASE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(before) = *base {
+        fs::write(OOM_SCORE, before.to_string())?;
+        *base = None;
+    }
+    Ok(())
 }
 
 /// The allocator's own report, as it prints it.
