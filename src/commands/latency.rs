@@ -219,6 +219,15 @@ fn advice(event: &str) -> &'static str {
         "command" => "   Look at SLOWLOG GET for the commands; large values and O(N) do this.\n",
         "fast-command" => "   Fast commands are slow when the machine is: too little CPU, swap.\n",
         "expire-cycle" => "   Many keys fall due at once: spread their deadlines.\n",
+        "aof-fsync-always" => {
+            "   Every write waits for the disk: a faster one helps, or appendfsync everysec, which \
+             may lose a second.\n"
+        }
+        "aof-rename" => "   The file system is slow to rename: others may be using the disk.\n",
+        event if event.starts_with("aof-write") => {
+            "   The disk is slow to write: others may be using it, or a rewrite of the append only \
+             file is.\n"
+        }
         _ => "",
     }
 }

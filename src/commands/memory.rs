@@ -185,6 +185,7 @@ fn doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     const SMALL: u64 = 5 << 20;
     const WASTE: u64 = 10 << 20;
     const LARGE_CLIENT: u64 = 200 << 10;
+    const MANY_SCRIPTS: usize = 1000;
     let m = ctx.srv.memory_use();
     let clients = ctx.srv.clients.len().max(1) as u64;
     let mut text = String::new();
@@ -208,6 +209,11 @@ fn doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
         advise(
             m.clients / clients > LARGE_CLIENT,
             "Clients have large buffers: some may read too slowly. See omem in CLIENT LIST.",
+        );
+        advise(
+            ctx.srv.scripting.cached() > MANY_SCRIPTS,
+            "Very many scripts are cached: they may be made up for each call, where one with \
+             arguments would do. SCRIPT FLUSH forgets them.",
         );
         if text.is_empty() {
             text.push_str("No memory problem was found in this instance.\n");
