@@ -28,10 +28,13 @@ impl Command {
     }
 }
 
-/// Keys that a command's own function found, with the flags that the specifications have for them.
-/// What these can't place is written to, as far as one can know.
+/// Keys that a command's own function found, with the flags that the specifications have for them,
+/// save that nothing is missing. What these can't place is written to, as far as one can know.
 fn with_flags(found: Vec<usize>, specified: &Keys) -> Keys {
-    let flags_at = |index| specified.iter().find(|(at, _)| *at == index).map(|(_, flags)| *flags);
+    let flags_at = |index| {
+        let found = specified.iter().find(|(at, _)| *at == index);
+        found.map(|(_, flags)| flags.difference(KeyFlags::INCOMPLETE))
+    };
     let written = KeyFlags::OW.union(KeyFlags::UPDATE);
     found.into_iter().map(|index| (index, flags_at(index).unwrap_or(written))).collect()
 }

@@ -296,6 +296,8 @@ const KEYED: &[&str] = &[
     "XGROUP CREATE k g $",
     "XINFO STREAM k",
     "MIGRATE h 1 k 0 1000",
+    // An empty key, and the keys at the end.
+    "MIGRATE h 1  0 10 KEYS a b",
     "MIGRATE h 1 k 0 1000 COPY AUTH pw",
     "RESTORE k 0 x",
     "DUMP k",
