@@ -1,8 +1,8 @@
 //! Hashes: fields and their values, counters, random fields, and scans.
 
-use crate::commands::scan::{self, ScanOptions, reply_scan};
+use crate::commands::scan;
 use crate::commands::{
-    DELETE_KEY, INSERT_KEY, META_KEY, READ_KEY, UPDATE_KEY, random_count, reply_element,
+    DELETE_KEY, INSERT_KEY, META_KEY, READ_KEY, UPDATE_KEY, random_count, reply_element, reply_len,
 };
 use crate::config::NotifyFlags;
 use crate::ds::listpack::Element;
@@ -98,7 +98,7 @@ pub const COMMANDS: &[Command] = &[
         keys: META_KEY,
         summary: "Returns the number of fields of a hash.",
         syntax: "key",
-        handler: hlen,
+        handler: reply_len::<Hash>,
         ..HASH
     },
     Command {
@@ -287,12 +287,6 @@ fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let (hash, out) = ctx.read::<Hash>(args.at(1))?;
-    out.len_int(hash.map_or(0, Hash::len));
-    Ok(())
-}
-
 fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (hash, out) = ctx.read::<Hash>(args.at(1))?;
     let value = hash.and_then(|hash| hash.get(args.at(2)));
@@ -431,21 +425,15 @@ fn pick(
 }
 
 fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    scan::cursor(args, 2)?;
-    let (hash, out) = ctx.read::<Hash>(args.at(1))?;
-    let Some(hash) = hash else {
-        reply_scan(out, 0, &[], 0);
-        return Ok(());
-    };
-    let options = ScanOptions::parse(args, 2, false)?;
-    let (mut elements, mut count) = (Reply::new(out.proto()), 0);
-    let next = hash.scan(options.cursor, options.count, |field, value| {
-        if options.matches(field.as_bytes(&mut IntBuf::new())) {
-            reply_element(field, &mut elements);
-            reply_element(value, &mut elements);
-            count += 2;
-        }
-    });
-    reply_scan(out, next, elements.bytes(), count);
-    Ok(())
+    scan::collection(ctx, args, |hash: &Hash, options, elements| {
+        let mut count = 0;
+        let next = hash.scan(options.cursor, options.count, |field, value| {
+            if options.matches(field.as_bytes(&mut IntBuf::new())) {
+                reply_element(field, elements);
+                reply_element(value, elements);
+                count += 2;
+            }
+        });
+        (next, count)
+    })
 }

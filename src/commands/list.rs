@@ -1,7 +1,7 @@
 //! Lists, and the commands that wait for them.
 
 use crate::commands::mpop::MultiPop;
-use crate::commands::{META_KEY, READ_KEY, reply_element};
+use crate::commands::{META_KEY, READ_KEY, reply_element, reply_len};
 use crate::config::NotifyFlags;
 use crate::resp::{Args, Error, Reply};
 use crate::server::blocked::TimeoutReply;
@@ -109,7 +109,7 @@ pub const COMMANDS: &[Command] = &[
         keys: META_KEY,
         summary: "Returns the length of a list.",
         syntax: "key",
-        handler: llen,
+        handler: reply_len::<List>,
         ..LIST
     },
     Command {
@@ -417,12 +417,6 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn parse_count(arg: &[u8]) -> Result<usize, Error> {
     let count = num::parse_i64(arg).ok_or(Error::NotPositive)?;
     usize::try_from(count).map_err(|_| Error::NotPositive)
-}
-
-fn llen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let (list, out) = ctx.read::<List>(args.at(1))?;
-    out.len_int(list.map_or(0, List::len));
-    Ok(())
 }
 
 fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {

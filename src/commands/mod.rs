@@ -51,6 +51,13 @@ use crate::server::ctx::Ctx;
 use crate::spec::{Flags, KeyFlags, KeySpec};
 use crate::value::Collection;
 
+/// HLEN, LLEN, SCARD, ZCARD and XLEN.
+fn reply_len<T: Collection>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (found, out) = ctx.read::<T>(args.at(1))?;
+    out.len_int(found.map_or(0, T::len));
+    Ok(())
+}
+
 /// The row of HELP in a family of subcommands.
 const fn help_row(family: Command, since: &'static str, handler: Handler) -> Command {
     Command {

@@ -1,9 +1,10 @@
-//! The options that SCAN, HSCAN, SSCAN and ZSCAN share.
+//! What SCAN, HSCAN, SSCAN and ZSCAN share.
 
 use crate::resp::{Args, Error, Reply};
+use crate::server::ctx::Ctx;
 use crate::util::glob::GlobPattern;
 use crate::util::num;
-use crate::value::Type;
+use crate::value::{Collection, Type};
 
 /// A cursor and the options after it.
 #[derive(Debug)]
@@ -77,4 +78,24 @@ pub fn reply_scan(out: &mut Reply, cursor: u64, elements: &[u8], count: usize) {
     out.bulk(num::fmt_u64(cursor, &mut digits));
     out.array(count);
     out.raw(elements);
+}
+
+/// HSCAN, SSCAN and ZSCAN: `step` looks at some elements, writes those that match, and says where to
+/// go on and how many parts it wrote.
+pub fn collection<T: Collection>(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    step: impl FnOnce(&T, &ScanOptions, &mut Reply) -> (u64, usize),
+) -> Result<(), Error> {
+    cursor(args, 2)?;
+    let (found, out) = ctx.read::<T>(args.at(1))?;
+    let Some(found) = found else {
+        reply_scan(out, 0, &[], 0);
+        return Ok(());
+    };
+    let options = ScanOptions::parse(args, 2, false)?;
+    let mut elements = Reply::new(out.proto());
+    let (next, count) = step(found, &options, &mut elements);
+    reply_scan(out, next, elements.bytes(), count);
+    Ok(())
 }

@@ -2,9 +2,10 @@
 
 use triomphe::Arc;
 
-use crate::commands::scan::{self, ScanOptions, reply_scan};
+use crate::commands::scan;
 use crate::commands::{
-    DELETE_KEY, INSERT_KEY, META_KEY, POP_KEY, READ_KEY, READ_KEYS, reply_element, store_collection,
+    DELETE_KEY, INSERT_KEY, META_KEY, POP_KEY, READ_KEY, READ_KEYS, reply_element, reply_len,
+    store_collection,
 };
 use crate::config::NotifyFlags;
 use crate::ds::listpack::Element;
@@ -101,7 +102,7 @@ pub const COMMANDS: &[Command] = &[
         keys: META_KEY,
         summary: "Returns the number of members of a set.",
         syntax: "key",
-        handler: scard,
+        handler: reply_len::<Set>,
         ..SET
     },
     Command {
@@ -307,12 +308,6 @@ fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     for member in members.iter() {
         out.int(i64::from(set.is_some_and(|set| set.contains(member))));
     }
-    Ok(())
-}
-
-fn scard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let (set, out) = ctx.read::<Set>(args.at(1))?;
-    out.len_int(set.map_or(0, Set::len));
     Ok(())
 }
 
@@ -565,20 +560,14 @@ fn sdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    scan::cursor(args, 2)?;
-    let (set, out) = ctx.read::<Set>(args.at(1))?;
-    let Some(set) = set else {
-        reply_scan(out, 0, &[], 0);
-        return Ok(());
-    };
-    let options = ScanOptions::parse(args, 2, false)?;
-    let (mut elements, mut count) = (Reply::new(out.proto()), 0);
-    let next = set.scan(options.cursor, options.count, |member| {
-        if options.matches(member.as_bytes(&mut IntBuf::new())) {
-            reply_element(member, &mut elements);
-            count += 1;
-        }
-    });
-    reply_scan(out, next, elements.bytes(), count);
-    Ok(())
+    scan::collection(ctx, args, |set: &Set, options, elements| {
+        let mut count = 0;
+        let next = set.scan(options.cursor, options.count, |member| {
+            if options.matches(member.as_bytes(&mut IntBuf::new())) {
+                reply_element(member, elements);
+                count += 1;
+            }
+        });
+        (next, count)
+    })
 }

@@ -146,8 +146,12 @@ pub trait Collection: Clone + Default {
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
     /// A value that holds this collection.
     fn into_value(self) -> Value;
+    /// Number of elements.
+    fn len(&self) -> usize;
     /// Whether it has no elements.
-    fn is_empty(&self) -> bool;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 macro_rules! collection {
@@ -167,8 +171,8 @@ macro_rules! collection {
                 Value::$kind(Arc::new(self))
             }
 
-            fn is_empty(&self) -> bool {
-                self.len() == 0
+            fn len(&self) -> usize {
+                $kind::len(self)
             }
         }
     )*};

@@ -8,11 +8,11 @@ mod parse;
 mod range;
 mod read;
 
-use crate::commands::{META_KEY, READ_KEY, container, help_row, reply_element};
+use crate::commands::{META_KEY, READ_KEY, container, help_row, reply_element, reply_len};
 use crate::resp::{Error, Reply};
 use crate::server::command::Command;
 use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search};
-use crate::value::stream::{Entry, IdBuf, StreamId};
+use crate::value::stream::{Entry, IdBuf, Stream, StreamId};
 
 const STREAM: Command = Command {
     group: Group::Stream,
@@ -109,7 +109,7 @@ pub const COMMANDS: &[Command] = &[
         keys: META_KEY,
         summary: "Returns the number of a stream's entries.",
         syntax: "key",
-        handler: range::xlen,
+        handler: reply_len::<Stream>,
         ..STREAM
     },
     Command {

@@ -5,12 +5,6 @@ use crate::resp::{Args, Error};
 use crate::server::ctx::Ctx;
 use crate::value::stream::Stream;
 
-pub(super) fn xlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let (stream, out) = ctx.read::<Stream>(args.at(1))?;
-    out.len_int(stream.map_or(0, Stream::len));
-    Ok(())
-}
-
 pub(super) fn xrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     reply_range(ctx, args, false)
 }

@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::commands::scan::{self, ScanOptions, reply_scan};
+use crate::commands::scan;
 use crate::config::NotifyFlags;
-use crate::resp::{Args, Error, Reply};
+use crate::resp::{Args, Error};
 use crate::server::ctx::Ctx;
 use crate::util::num;
 use crate::value::zset::ZSet;
@@ -174,12 +174,6 @@ pub fn zrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-pub fn zcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let (zset, out) = ctx.read::<ZSet>(args.at(1))?;
-    out.len_int(zset.map_or(0, ZSet::len));
-    Ok(())
-}
-
 pub fn zscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (zset, out) = ctx.read::<ZSet>(args.at(1))?;
     match zset.and_then(|zset| zset.score(args.at(2))) {
@@ -238,27 +232,21 @@ fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Result<(), Error> {
 }
 
 pub fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    scan::cursor(args, 2)?;
-    let (zset, out) = ctx.read::<ZSet>(args.at(1))?;
-    let Some(zset) = zset else {
-        reply_scan(out, 0, &[], 0);
-        return Ok(());
-    };
-    let options = ScanOptions::parse(args, 2, false)?;
-    let (mut elements, mut count) = (Reply::new(out.proto()), 0);
-    // Redis prints the scores of large sets in another way here, and only here.
-    let packed = zset.packed().is_some();
-    let next = zset.scan(options.cursor, options.count, |member, score| {
-        if !options.matches(member) {
-            return;
-        }
-        elements.bulk(member);
-        match packed {
-            true => elements.bulk(num::fmt_f64(score, &mut num::F64Buf::new())),
-            false => elements.bulk(num::fmt_f64_17(score).as_bytes()),
-        }
-        count += 2;
-    });
-    reply_scan(out, next, elements.bytes(), count);
-    Ok(())
+    scan::collection(ctx, args, |zset: &ZSet, options, elements| {
+        let mut count = 0;
+        // Redis prints the scores of large sets in another way here, and only here.
+        let packed = zset.packed().is_some();
+        let next = zset.scan(options.cursor, options.count, |member, score| {
+            if !options.matches(member) {
+                return;
+            }
+            elements.bulk(member);
+            match packed {
+                true => elements.bulk(num::fmt_f64(score, &mut num::F64Buf::new())),
+                false => elements.bulk(num::fmt_f64_17(score).as_bytes()),
+            }
+            count += 2;
+        });
+        (next, count)
+    })
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 pub(super) use add::{AddOptions, add_scored};
 
-use crate::commands::{DELETE_KEY, META_KEY, POP_KEY, READ_KEY, UPDATE_KEY};
+use crate::commands::{DELETE_KEY, META_KEY, POP_KEY, READ_KEY, UPDATE_KEY, reply_len};
 use crate::resp::Reply;
 use crate::server::command::Command;
 use crate::spec::{Category, Flags, Group, KeyFlags, KeySpec};
@@ -89,7 +89,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         summary: "Returns the number of members of a sorted set.",
         syntax: "key",
-        handler: add::zcard,
+        handler: reply_len::<ZSet>,
         ..ZSET
     },
     Command {
