@@ -197,7 +197,21 @@ fn place_of(zset: &ZSet, member: &[u8]) -> Option<Place> {
 }
 
 fn place_at(score: f64) -> Place {
-    Place::from_hash(score as u64)
+    Place::from_hash(hash_of(score))
+}
+
+/// The hash that a score stands for. One that no place gave is read as Redis does on x86-64, whose
+/// conversion to unsigned numbers wraps.
+fn hash_of(score: f64) -> u64 {
+    const TOP: f64 = (1u64 << 63) as f64;
+    let signed = |value: f64| match (-TOP..TOP).contains(&value) {
+        true => value as i64,
+        false => i64::MIN,
+    };
+    match score < TOP {
+        true => signed(score).cast_unsigned(),
+        false => signed(score - TOP).cast_unsigned() ^ 1 << 63,
+    }
 }
 
 /// Writes a distance, with four decimals.
