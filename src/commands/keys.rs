@@ -449,15 +449,15 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (mut elements, mut count) = (Reply::new(Proto::Resp2), 0);
     let mut due = Vec::new();
     let next = ctx.db().scan(options.cursor, options.count, |entry| {
-        let kind_fits = options.kind.is_none_or(|kind| kind.0 == Some(entry.kind()));
-        if !kind_fits || !options.matches(entry.key()) {
+        if !options.matches(entry.key()) {
             return;
         }
-        if is_live(entry, now_ms) {
+        // Whatever its type, a key that is looked at and due goes.
+        if !is_live(entry, now_ms) {
+            due.push(entry.key().to_vec());
+        } else if options.kind.is_none_or(|kind| kind.0 == Some(entry.kind())) {
             elements.bulk(entry.key());
             count += 1;
-        } else {
-            due.push(entry.key().to_vec());
         }
     });
     if !ctx.srv.is_paused() {
