@@ -21,6 +21,9 @@ use normal::first_difference;
 const LENGTH: usize = 80;
 /// Sequences of a short run.
 const SHORT_RUN: u64 = 60;
+/// Seeds that once failed. A change of the grammar makes other sequences of them: what they found is
+/// tested by itself too (`tests/it/transcripts`).
+const MENDED: [u64; 3] = [3098, 38255, 66071];
 /// Failures that a long run gathers before it ends.
 const MOST_FAILURES: usize = 12;
 
@@ -60,7 +63,7 @@ fn random_commands_do_what_redis_does() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("RHUBARB_DIFFERENTIAL_SEED").unwrap_or(1);
     let failures = match number("RHUBARB_DIFFERENTIAL_SECONDS") {
-        None => pair.run((first..).take(usize::try_from(SHORT_RUN).unwrap())),
+        None => pair.run((first..first + SHORT_RUN).chain(MENDED)),
         Some(seconds) => pair.run((first..).take_while(ends_after(Duration::from_secs(seconds)))),
     };
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));

@@ -48,6 +48,9 @@ fn same(grammar: &Grammar, words: &[Vec<u8>], redis: &Value, rhubarb: &Value) ->
     if redis == rhubarb {
         return true;
     }
+    if let Some(at) = called(words) {
+        return same(grammar, &words[at..], redis, rhubarb);
+    }
     // 7.2 looks at the arguments of these before it looks at the key.
     let checks_first =
         words[0].eq_ignore_ascii_case(b"bitcount") || words[0].eq_ignore_ascii_case(b"bitpos");
@@ -58,9 +61,6 @@ fn same(grammar: &Grammar, words: &[Vec<u8>], redis: &Value, rhubarb: &Value) ->
         return CHANGED_ERRORS.iter().any(|(theirs, ours, _)| {
             redis.ends_with(theirs.as_bytes()) && rhubarb.ends_with(ours.as_bytes())
         });
-    }
-    if let Some(at) = called(words) {
-        return same(grammar, &words[at..], redis, rhubarb);
     }
     let row = |test: &dyn Fn(&Command) -> bool| grammar.is(words, test);
     let tip = |wanted: &str| row(&|row| row.tips.contains(&wanted));
