@@ -81,8 +81,7 @@ impl Server {
         }
         let db = client.db;
         if !calm && self.pause.is_some() {
-            let queued = self.effective_flags(id, row) - row.flags;
-            let flags = queued | self.pause_flags(row, &args);
+            let flags = self.pause_flags(id, row, &args);
             if self.holds_back(id, flags) {
                 return false;
             }
@@ -97,12 +96,26 @@ impl Server {
 
     /// A command's flags, with those of the queued commands if it is EXEC.
     fn effective_flags(&self, id: ClientRef, command: &Command) -> Flags {
-        let queued = match self.clients.get(id) {
-            Some(client) if command.name == "exec" => &client.queued[..],
-            _ => &[],
-        };
-        let flags = queued.iter().map(|queued| self.commands.get(queued.command).command.flags);
+        let queued = self.queued_for(id, command).iter();
+        let flags = queued.map(|queued| self.commands.get(queued.command).command.flags);
         flags.fold(command.flags, Flags::union)
+    }
+
+    /// The same as CLIENT PAUSE sees them.
+    fn pause_flags(&self, id: ClientRef, command: &Command, args: &Args<'_>) -> Flags {
+        let queued = self.queued_for(id, command).iter();
+        let flags = queued.map(|queued| {
+            self.declared_flags(self.commands.get(queued.command).command, &queued.args.args())
+        });
+        flags.fold(self.declared_flags(command, args), Flags::union)
+    }
+
+    /// What a command executes besides itself: EXEC what is queued, others nothing.
+    fn queued_for(&self, id: ClientRef, command: &Command) -> &[Queued] {
+        match self.clients.get(id) {
+            Some(client) if command.name == "exec" => &client.queued,
+            _ => &[],
+        }
     }
 
     /// Whether nothing is the case that is seldom so and that every command must know of: one test

@@ -213,9 +213,9 @@ impl Server {
         outcome
     }
 
-    /// The flags of a command as CLIENT PAUSE sees them: what a script or function declares says more
-    /// than the command that runs it.
-    pub(in crate::server) fn pause_flags(&self, command: &Command, args: &Args<'_>) -> Flags {
+    /// The flags of a command, where what a script or function declares of writing says more than the
+    /// command that runs it.
+    pub(in crate::server) fn declared_flags(&self, command: &Command, args: &Args<'_>) -> Flags {
         let code = args.get(1).unwrap_or_default();
         let declared = match command.name {
             "eval" | "eval_ro" => script::Flags::of_script(code),
