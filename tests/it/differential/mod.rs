@@ -15,7 +15,7 @@ use rhubarb::spec::Flags;
 use crate::process::Process;
 use crate::wire::{Connection, Value, write_command};
 use grammar::{Grammar, Words};
-use normal::first_difference;
+use normal::{first_difference, refused_first};
 
 /// Commands of one sequence.
 const LENGTH: usize = 80;
@@ -23,7 +23,7 @@ const LENGTH: usize = 80;
 const SHORT_RUN: u64 = 60;
 /// Seeds that once failed. A change of the grammar makes other sequences of them: what they found is
 /// tested by itself too (`tests/it/transcripts`).
-const MENDED: [u64; 3] = [3098, 38255, 66071];
+const MENDED: [u64; 4] = [3098, 38255, 66071, 1_029_413];
 /// Failures that a long run gathers before it ends.
 const MOST_FAILURES: usize = 12;
 
@@ -100,7 +100,9 @@ impl Pair {
         let redis = replies(&mut self.redis, sequence).expect("redis-server answers");
         let rhubarb = replies(&mut self.rhubarb, sequence).expect("Rhubarb answers");
         let last = sequence.len();
-        let digests = (redis[last] != rhubarb[last]).then_some(last);
+        let excused =
+            sequence.iter().zip(&rhubarb).any(|(words, reply)| refused_first(words, reply));
+        let digests = (redis[last] != rhubarb[last] && !excused).then_some(last);
         let at = first_difference(&self.grammar, sequence, &redis, &rhubarb).or(digests)?;
         Some(Difference { at, redis: redis[at].clone(), rhubarb: rhubarb[at].clone() })
     }
