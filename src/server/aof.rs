@@ -526,6 +526,11 @@ impl Server {
     /// or since what was executed can't be made durable.
     pub(in crate::server) fn settle_aof(&mut self, force: bool) -> Result<(), CantEnd> {
         if self.aof.is_rewriting() {
+            // It may have ended while a script kept everybody from noticing.
+            self.flush_aof();
+            self.drain_aof();
+        }
+        if self.aof.is_rewriting() {
             if self.aof.state == AofState::WaitRewrite {
                 if !force {
                     self.log.warning("Writing initial AOF, can't exit.");
