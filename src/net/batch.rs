@@ -125,6 +125,7 @@ impl Batch {
                     let inline = parser.take_inline();
                     if inline.is_none() {
                         self.spans.extend_from_slice(parser.spans());
+                        parser.release();
                     }
                     self.add(at, consumed, inline, command);
                     at += consumed;

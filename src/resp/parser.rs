@@ -16,6 +16,9 @@ const LINE_MAX: usize = 64 * 1024;
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_MAX: i64 = 16_384;
 
+/// The most spans whose memory is kept between commands.
+const SPANS_KEPT: usize = 1024;
+
 /// What a connection may send.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -139,6 +142,13 @@ impl RequestParser {
     /// Takes the arguments of the inline command that [`parse`](Self::parse) found, if it was one.
     pub fn take_inline(&mut self) -> Option<ArgBuf> {
         self.inline.take()
+    }
+
+    /// Lets go of the memory of a command with very many arguments, when it has been read.
+    pub fn release(&mut self) {
+        if self.spans.capacity() > SPANS_KEPT {
+            self.spans = Vec::new();
+        }
     }
 
     /// Forgets a part of a command: it will be given again, from its first byte on.
