@@ -29,6 +29,9 @@ pub(super) enum End {
     Broken(ProtocolError),
 }
 
+/// The most spans whose memory is kept from batch to batch.
+const SPANS_KEPT: usize = 4096;
+
 /// A command that was found.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -91,7 +94,10 @@ impl Batch {
         limits: &Limits,
     ) -> (End, usize) {
         self.found.clear();
-        self.spans.clear();
+        match self.spans.capacity() > SPANS_KEPT {
+            true => self.spans = Vec::new(),
+            false => self.spans.clear(),
+        }
         self.hashes.clear();
         // What a client may send changes when it authenticates: it is looked at one by one till then.
         let most = if limits.authenticated { AHEAD } else { 1 };
