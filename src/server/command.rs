@@ -165,11 +165,14 @@ impl Table {
             (Search::Index(begin), Find::Numkeys { first, .. }) => Some(begin + first),
             _ => None,
         });
-        let member = command.group.is_of_collections().then_some(match command.name {
+        let member = match command.name {
             // The score or the increment stands before it.
             "zadd" | "zincrby" => 3,
             _ => 2,
-        });
+        };
+        // Commands that count their keys have one in its place.
+        let has_member = command.group.is_of_collections() && first_key < Some(member);
+        let member = has_member.then_some(member);
         let (arguments, subcommands) = (OnceLock::new(), Vec::new());
         self.rows.push(Registered {
             command,
