@@ -530,7 +530,8 @@ impl Listpack {
             } else {
                 let found = match element {
                     Element::Int(value) => int == Some(value),
-                    Element::Str(bytes) => bytes == needle,
+                    // Names share their beginning more often than their end.
+                    Element::Str(bytes) => bytes.last() == needle.last() && bytes == needle,
                 };
                 if found {
                     return Some(Pos::new(at));

@@ -22,7 +22,7 @@ use crate::server::client::{ClientFlags, ClientRef};
 use crate::server::command::{CommandId, NotFound};
 
 /// Reads of one connection in a row, before others get their turn.
-const TURNS: usize = 8;
+const TURNS: usize = 3;
 /// An output buffer that was larger than this is given back when it is empty.
 const OUT_KEEP: usize = 64 * 1024;
 /// Error replies, and requests shown in the log, are cut to this.
