@@ -34,14 +34,14 @@ fn times_of(path: &str) -> CpuTimes {
 
 /// Has the calling thread, and those that it starts from now on, give way to the others: for work
 /// in the background that takes all of a processor, since the executor may need the same one.
-/// Does nothing where a thread has no priority of its own.
+/// Only Linux knows a priority of one thread; elsewhere this does nothing.
 pub fn give_way() {
-    /// Steps of `nice`: about a tenth of a processor's time is left when somebody wants it all.
+    /// About a tenth of a processor's time is left when somebody wants it all.
     #[cfg(target_os = "linux")]
-    const NICER: i32 = 10;
+    const STEPS: i32 = 10;
     // A kernel that refuses leaves the priority as it is: nothing but time is lost.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICER);
+    let _ = rustix::process::nice(STEPS);
 }
 
 /// Resident memory in bytes.
