@@ -43,11 +43,7 @@ const REPLICAS: i64 = 0;
 fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let wanted = args.int(1)?;
     let timeout_ms = ctx.timeout_ms(args.at(2))?;
-    if wanted > REPLICAS {
-        return ctx.block_for_acks(args, timeout_ms, TimeoutReply::Replicas);
-    }
-    ctx.out.int(REPLICAS);
-    Ok(())
+    reply_or_block(ctx, args, wanted <= REPLICAS, timeout_ms, TimeoutReply::Replicas)
 }
 
 fn waitaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -63,12 +59,21 @@ fn waitaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    let synced = ctx.srv.is_durable(ctx.client);
-    if wanted > REPLICAS || local && !synced {
-        return ctx.block_for_acks(args, timeout_ms, TimeoutReply::Durability);
+    let done = wanted <= REPLICAS && (!local || ctx.srv.is_durable(ctx.client));
+    reply_or_block(ctx, args, done, timeout_ms, TimeoutReply::Durability)
+}
+
+/// Replies how far it is if that is far enough, and else waits: the reply at the timeout is the same.
+fn reply_or_block(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    done: bool,
+    timeout_ms: i64,
+    reply: TimeoutReply,
+) -> Result<(), Error> {
+    if !done {
+        return ctx.block_for_acks(args, timeout_ms, reply);
     }
-    ctx.out.array(2);
-    ctx.out.int(i64::from(synced));
-    ctx.out.int(REPLICAS);
+    reply.write(ctx.srv.is_durable(ctx.client), &mut ctx.out);
     Ok(())
 }
