@@ -32,23 +32,30 @@ impl Server {
     ///
     /// # Errors
     /// If the data can't be saved though they should be; the server goes on then.
-    pub fn shut_down(&mut self, mut flags: ShutdownFlags) -> Result<(), CantEnd> {
-        if self.is_loading() {
-            // What is there is not all: the file that is being loaded must stay.
-            flags.save = false;
-            flags.nosave = true;
-        }
+    pub fn shut_down(&mut self, flags: ShutdownFlags) -> Result<(), CantEnd> {
         self.log.notice("User requested shutdown...");
-        if self.rdb.is_saving() {
-            self.log.warning("There is a child saving an .rdb. Killing it!");
-            self.stop_save(true);
-        }
-        if self.settle_aof(flags.force).is_err() {
+        if self.keep_data(flags).is_err() {
             self.log.warning(
                 "Errors trying to shut down the server. Check the logs for more information.",
             );
             return Err(CantEnd);
         }
+        self.shutdown = Some(0);
+        Ok(())
+    }
+
+    /// Has all data where they are to be when the server has ended.
+    fn keep_data(&mut self, mut flags: ShutdownFlags) -> Result<(), CantEnd> {
+        if self.is_loading() {
+            // What is there is not all: the file that is being loaded must stay.
+            flags.save = false;
+            flags.nosave = true;
+        }
+        if self.rdb.is_saving() {
+            self.log.warning("There is a child saving an .rdb. Killing it!");
+            self.stop_save(true);
+        }
+        self.settle_aof(flags.force)?;
         let saves = flags.save || !self.config.save.is_empty() && !flags.nosave;
         if saves {
             self.log.notice("Saving the final RDB snapshot before exiting.");
@@ -59,12 +66,10 @@ impl Server {
                 }
                 (Err(_), false) => {
                     self.log.warning("Error trying to save the DB, can't exit.");
-                    self.log.warning("Errors trying to shut down the server. Check the logs for more information.");
                     return Err(CantEnd);
                 }
             }
         }
-        self.shutdown = Some(0);
         Ok(())
     }
 
