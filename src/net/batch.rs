@@ -17,6 +17,8 @@ use crate::value::Value;
 /// The most commands that are parsed ahead: enough to hide the memory's latency, and few enough
 /// for the cache.
 const AHEAD: usize = 32;
+/// The most spans whose memory is kept from batch to batch.
+const SPANS_KEPT: usize = 4096;
 
 /// How the look ahead ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +30,6 @@ pub(super) enum End {
     /// The rest breaks the protocol.
     Broken(ProtocolError),
 }
-
-/// The most spans whose memory is kept from batch to batch.
-const SPANS_KEPT: usize = 4096;
 
 /// A command that was found.
 #[derive(Debug)]
@@ -115,10 +114,13 @@ impl Batch {
                 let name = &rest[name_start..name_start + len];
                 let command = match last {
                     Some((last, id)) if last == name => Ok(id),
-                    _ => commands.find(&Args::new(rest, &self.spans[start..])),
+                    _ => {
+                        let found = commands.find(&Args::new(rest, &self.spans[start..]));
+                        let by_name = found.ok().filter(|&id| commands.get(id).is_found_by_name());
+                        last = by_name.map(|id| (name, id));
+                        found
+                    }
                 };
-                let by_name = command.ok().filter(|&id| commands.get(id).is_found_by_name());
-                last = by_name.map(|id| (name, id));
                 self.add(at, consumed, None, command);
                 at += consumed;
                 continue;

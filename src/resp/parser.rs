@@ -263,19 +263,14 @@ pub fn parse_whole(buf: &[u8], limits: &Limits, spans: &mut Vec<Span>) -> Option
     let (count, mut pos) = short_header(buf, 0, b'*').filter(|&(count, _)| count > 0)?;
     let before = spans.len();
     for _ in 0..count {
-        let bulk = short_header(buf, pos, b'$');
-        match bulk {
-            Some((len, start))
-                if buf.len() - start >= len + 2 && len as u64 <= limits.bulk_len_max =>
-            {
-                spans.push(Span { start, len });
-                pos = start + len + 2;
-            }
-            _ => {
-                spans.truncate(before);
-                return None;
-            }
-        }
+        let is_there = |&(len, start): &(usize, usize)| buf.len() - start >= len + 2;
+        let bulk = short_header(buf, pos, b'$').filter(is_there);
+        let Some((len, start)) = bulk.filter(|&(len, _)| len as u64 <= limits.bulk_len_max) else {
+            spans.truncate(before);
+            return None;
+        };
+        spans.push(Span { start, len });
+        pos = start + len + 2;
     }
     Some(pos)
 }

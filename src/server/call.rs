@@ -364,9 +364,8 @@ impl Server {
     /// Notes how long an event took, if that is long by the configuration.
     #[inline]
     pub(in crate::server) fn sample_latency(&mut self, event: &'static str, ns: u64) {
-        let threshold = self.config.latency_monitor_threshold;
-        if threshold > 0 && ns / 1_000_000 >= threshold {
-            let ms = ns / 1_000_000;
+        let (threshold, ms) = (self.config.latency_monitor_threshold, ns / 1_000_000);
+        if threshold > 0 && ms >= threshold {
             let unix_s = self.clock.unix_us() / 1_000_000;
             self.latency.add(event, Sample { unix_s, ms });
         }

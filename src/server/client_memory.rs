@@ -44,7 +44,7 @@ impl Server {
     /// Looks at what a client takes now.
     #[inline]
     pub fn account_client(&mut self, id: ClientRef) {
-        if self.client_memory.limit.is_some() {
+        if self.limits_client_memory() {
             self.account(id);
         }
     }
