@@ -4,14 +4,15 @@
 //! executed before anything is written; one write then takes all replies.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::yield_now;
 
 use crate::keyspace::KnownHash;
 use crate::net::Net;
@@ -21,8 +22,9 @@ use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef};
 use crate::server::command::{CommandId, NotFound};
 
-/// Reads of one connection in a row, before others get their turn.
-const TURNS: usize = 3;
+/// What one connection may send in a row, in bytes, before others get their turn: a bystander
+/// waits for no more of each busy connection.
+const TURN_BYTES: usize = 64 * 1024;
 /// An output buffer that was larger than this is given back when it is empty.
 const OUT_KEEP: usize = 64 * 1024;
 /// Error replies, and requests shown in the log, are cut to this.
@@ -81,8 +83,8 @@ pub(super) struct Conn {
 
 /// How far a connection has come.
 enum Progress {
-    /// Something was done: look again.
-    Again,
+    /// So many bytes were read and executed: look again.
+    Read(usize),
     /// Nothing to do until the socket or somebody else wakes the task.
     Wait,
     /// It is over.
@@ -137,18 +139,19 @@ impl Conn {
         }
         drop(waker);
         let mut io = self.io.borrow_mut();
-        for _ in 0..TURNS {
-            match self.turn(cx, net, &mut io) {
-                Progress::Again => {}
+        let mut left = TURN_BYTES;
+        loop {
+            match self.turn(cx, net, &mut io, left) {
+                Progress::Read(bytes) => left = left.saturating_sub(bytes),
                 Progress::Wait => return Poll::Pending,
                 Progress::Closed => return Poll::Ready(()),
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
-    fn turn(&self, cx: &mut Context<'_>, net: &Net, io: &mut Io) -> Progress {
+    /// Sends what is pending, then reads and executes, if the connection has something `left` of
+    /// its turn.
+    fn turn(&self, cx: &mut Context<'_>, net: &Net, io: &mut Io, left: usize) -> Progress {
         // A client that was blocked may go on with what has arrived meanwhile.
         if !io.input.buf.is_empty() && self.resumes(net) {
             let Io { input, .. } = io;
@@ -162,6 +165,12 @@ impl Conn {
             Ok(Flushed::Held) => return Progress::Wait,
             Ok(Flushed::All | Flushed::Partly) => {}
             Err(()) => return Progress::Closed,
+        }
+        if left == 0 {
+            // It is woken once the sockets have been looked at again. To wake it at once would let
+            // busy connections go on among themselves.
+            let _ = pin!(yield_now()).poll(cx);
+            return Progress::Wait;
         }
         self.read(cx, net, io)
     }
@@ -256,13 +265,14 @@ impl Conn {
             client.query_buf.1 = buf.capacity() - buf.len();
         }
         server.account_client(self.id);
+        let bytes = read.filled().len();
         let over = buf.len() as u64 > server.config.client_query_buffer_limit;
         if over {
             self.log_over_limit(&mut server, buf);
         }
         drop(server);
         net.wake_others(Some(self.id));
-        if over { Progress::Closed } else { Progress::Again }
+        if over { Progress::Closed } else { Progress::Read(bytes) }
     }
 
     /// Executes the whole commands at the start of `data`; returns the bytes that they took.
