@@ -9,6 +9,8 @@
 //! little-endian. An entry is an encoding byte with payload, then the length of both written so
 //! that it can be read backwards. Text that is a canonical integer is stored as one.
 
+mod search;
+
 use std::fmt;
 
 use crate::util::num::{IntBuf, fmt_i64, parse_i64};
@@ -522,25 +524,7 @@ impl Listpack {
     /// passing over the next `skip`; so `skip` 1 looks at the fields of pairs.
     #[must_use]
     pub fn find(&self, from: Pos, needle: &[u8], skip: usize) -> Option<Pos> {
-        let int = int_of(needle);
-        let (mut at, mut passing) = (from.at(), 0);
-        while let Some((element, next)) = self.entry(at) {
-            if passing > 0 {
-                passing -= 1;
-            } else {
-                let found = match element {
-                    Element::Int(value) => int == Some(value),
-                    // Names share their beginning more often than their end.
-                    Element::Str(bytes) => bytes.last() == needle.last() && bytes == needle,
-                };
-                if found {
-                    return Some(Pos::new(at));
-                }
-                passing = skip;
-            }
-            at = next;
-        }
-        None
+        search::find(&self.0, from.at(), needle, skip).map(Pos::new)
     }
 
     /// Finds a pair by its first half and returns the positions of both.

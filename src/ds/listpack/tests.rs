@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 fn texts(list: &Listpack) -> Vec<Vec<u8>> {
     list.iter().map(|element| element.to_vec()).collect()
@@ -138,6 +139,88 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// An entry's encoding with its payload, which need not be the shortest for the value: files may
+/// hold such.
+fn raw_entry() -> impl Strategy<Value = Vec<u8>> {
+    let names = prop_oneof![
+        3 => "[ab]{0,2}",
+        3 => "member:0000[01]{2}",
+        3 => "[ab]:a common end",
+        1 => "[01]{6,10}",
+        1 => "-?[1-9][0-9]{0,4}",
+        1 => "n{50,140}",
+    ];
+    let widths = prop_oneof![4 => Just(0), 1 => 1..3u8];
+    let text = (names, widths).prop_map(|(text, width)| {
+        let (len, mut entry) = (text.len() as u32, Vec::new());
+        match width {
+            0 if len < 64 => entry.push(0x80 | len as u8),
+            0 | 1 => entry.extend([0xE0, len as u8]),
+            _ => {
+                entry.push(0xF0);
+                entry.extend(len.to_le_bytes());
+            }
+        }
+        entry.extend_from_slice(text.as_bytes());
+        entry
+    });
+    let int = (prop_oneof![0..140i64, -5000..5000i64, any::<i64>()], 0..4usize).prop_map(
+        |(value, width)| {
+            let (head, len) = int_head(value);
+            let (code, width) = [(0xF1, 2), (0xF2, 3), (0xF3, 4), (0xF4, 8)][width];
+            let bytes = value.to_le_bytes();
+            let fits = value >> (8 * width as u32 - 1) == value >> 63;
+            if fits { [&[code], &bytes[..width]].concat() } else { head[..len].to_vec() }
+        },
+    );
+    prop_oneof![3 => text, 1 => int]
+}
+
+/// The listpack of such entries.
+fn image_of(entries: &[Vec<u8>]) -> Listpack {
+    let mut image = vec![0; HEADER];
+    for entry in entries {
+        image.extend_from_slice(entry);
+        let (back, size) = back_length(entry.len());
+        image.extend_from_slice(&back[..size]);
+    }
+    image.push(END);
+    let total = image.len() as u32;
+    image[..4].copy_from_slice(&total.to_le_bytes());
+    image[4..HEADER].copy_from_slice(&(entries.len() as u16).to_le_bytes());
+    Listpack::from_bytes(image).unwrap()
+}
+
+/// What is looked for: the text of an entry, the bytes of the image anywhere, or another text.
+#[derive(Clone, Debug)]
+enum Wanted {
+    Entry(Index),
+    Bytes(Index, usize),
+    Text(Vec<u8>),
+}
+
+impl Wanted {
+    fn of(&self, list: &Listpack) -> Vec<u8> {
+        match self {
+            Self::Entry(index) => index.get(&texts(list)).clone(),
+            Self::Bytes(index, len) => {
+                let bytes = list.as_bytes();
+                let start = index.index(bytes.len());
+                bytes[start..bytes.len().min(start + len)].to_vec()
+            }
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+fn wanted() -> impl Strategy<Value = Wanted> {
+    prop_oneof![
+        3 => any::<Index>().prop_map(Wanted::Entry),
+        2 => (any::<Index>(), 0usize..20).prop_map(|(index, len)| Wanted::Bytes(index, len)),
+        1 => text().prop_map(Wanted::Text),
+    ]
+}
+
 #[derive(Clone, Debug)]
 enum Edit {
     Back(Vec<u8>),
@@ -152,7 +235,7 @@ enum Edit {
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
-    let at = any::<proptest::sample::Index>().prop_map(|index| index.index(1000));
+    let at = any::<Index>().prop_map(|index| index.index(1000));
     prop_oneof![
         4 => text().prop_map(Edit::Back),
         2 => proptest::collection::vec(text(), 0..5).prop_map(Edit::BackAll),
@@ -255,5 +338,21 @@ proptest! {
         if let Ok(list) = Listpack::from_bytes(image) {
             prop_assert_eq!(list.iter().count(), list.iter_rev().count());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn find_agrees_with_a_naive_search(entries in proptest::collection::vec(raw_entry(), 1..40),
+                                       wanted in wanted(), start in any::<Index>(), skip in 0usize..3) {
+        let list = image_of(&entries);
+        let needle = wanted.of(&list);
+        let positions: Vec<_> = list.positions(list.first()).collect();
+        let from = start.index(positions.len());
+        let mut looked_at = positions[from..].iter().step_by(skip + 1).copied();
+        let naive = looked_at.find(|&pos| list.get(pos).eq_bytes(&needle));
+        prop_assert_eq!(list.find(positions[from], &needle, skip), naive);
     }
 }
