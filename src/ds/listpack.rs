@@ -14,7 +14,7 @@ mod search;
 use std::fmt;
 
 use crate::util::num::{IntBuf, fmt_i64, parse_i64};
-use crate::util::prefetch::prefetch;
+use crate::util::prefetch::prefetch_all;
 
 const HEADER: usize = 6;
 const END: u8 = 0xFF;
@@ -315,9 +315,9 @@ impl fmt::Debug for Listpack {
 }
 
 impl Listpack {
-    /// Asks for the first bytes to be brought into the processor's cache.
+    /// Asks for the first KiB to be brought into the processor's cache.
     pub fn prefetch(&self) {
-        prefetch(self.0.as_ptr());
+        prefetch_all(&self.0[..self.0.len().min(1024)]);
     }
 
     /// An empty listpack.

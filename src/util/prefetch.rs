@@ -16,3 +16,13 @@ pub fn prefetch<T>(place: *const T) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
 }
+
+/// Asks for all cache lines of `places`, as [`prefetch`] does for one.
+#[inline]
+pub fn prefetch_all<T>(places: &[T]) {
+    const LINE: usize = 64;
+    let start = places.as_ptr().cast::<u8>();
+    for at in (0..size_of_val(places)).step_by(LINE) {
+        prefetch(start.wrapping_add(at));
+    }
+}

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use fastrand::Rng;
-use triomphe::ThinArc;
+use triomphe::{Arc, ThinArc};
 
 use super::prefetch::Prefetch;
 use super::{Limits, Unfit, sample};
@@ -19,7 +19,7 @@ use crate::util::num::{self, IntBuf};
 use crate::util::prefetch::prefetch;
 use crate::util::seed;
 
-/// A member and its score, in one shared allocation that never changes.
+/// A member and its score, in one allocation that never changes while it is shared.
 #[derive(Debug, Clone)]
 struct Member(ThinArc<f64, u8>);
 
@@ -30,6 +30,16 @@ impl Member {
 
     fn score(&self) -> f64 {
         self.0.header.header
+    }
+
+    /// Gives it another score: in its place if nobody else holds it.
+    fn set_score(&mut self, score: f64) {
+        let changed = self.0.with_arc_mut(|arc| {
+            Arc::get_mut(arc).map(|inner| *inner.header_mut() = score).is_some()
+        });
+        if !changed {
+            *self = Self::new(self.key(), score);
+        }
     }
 }
 
@@ -58,8 +68,18 @@ impl Item for Scored {
     }
 }
 
-fn order(score: f64, member: &[u8], to_score: f64, to_member: &[u8]) -> Ordering {
-    score.partial_cmp(&to_score).unwrap_or(Ordering::Equal).then_with(|| member.cmp(to_member))
+/// The order of a member relative to another one. Most are told apart by their scores: `member` is
+/// asked for only if these are equal, for it may have to be fetched from memory.
+#[inline]
+fn order<'a>(
+    score: f64,
+    member: impl FnOnce() -> &'a [u8],
+    to_score: f64,
+    to_member: &[u8],
+) -> Ordering {
+    // Without a branch: in a search the answer is as likely one as the other.
+    let scores = u8::from(score > to_score).cmp(&u8::from(score < to_score));
+    scores.then_with(|| member().cmp(to_member))
 }
 
 /// Finds one member with its score.
@@ -67,7 +87,7 @@ struct Exactly<'a>(f64, &'a [u8]);
 
 impl Probe<Scored> for Exactly<'_> {
     fn item(&self, item: &Scored) -> Ordering {
-        order(item.score, item.member.key(), self.0, self.1)
+        order(item.score, || item.member.key(), self.0, self.1)
     }
 
     fn key(&self, key: &Scored) -> Ordering {
@@ -196,7 +216,7 @@ impl ZSet {
         for (member, score) in pack.pairs() {
             let score = checked_score(score).ok_or(Unfit::Form)?;
             let member = member.as_bytes(&mut buf);
-            sorted &= order(last.0, &last.1, score, member).is_le();
+            sorted &= order(last.0, || &last.1, score, member).is_le();
             last.0 = score;
             last.1.clear();
             last.1.extend_from_slice(member);
@@ -227,7 +247,7 @@ impl ZSet {
             items.reverse();
         }
         // Files have them in order or in reverse: the sort finds that out in one pass.
-        items.sort_by(|a, b| order(a.score, a.member.key(), b.score, b.member.key()));
+        items.sort_by(|a, b| order(a.score, || a.member.key(), b.score, b.member.key()));
         if small {
             let mut pack = Listpack::new();
             items.iter().for_each(|item| push_packed(&mut pack, item.member.key(), item.score));
@@ -389,17 +409,24 @@ impl ZSet {
                     Some(_) if old == Some(score) => {}
                     Some(at) => rescore_packed(pack, at, member, score),
                     None if takes(pack, member, limits) => insert_packed(pack, member, score),
-                    None => self.enlarge().add(member, score),
+                    None => {
+                        let large = self.enlarge();
+                        large.add(large.dict.hash(member), member, score);
+                    }
                 }
                 old
             }
             Repr::Large(large) => {
                 let hash = large.dict.hash(member);
-                let old = large.dict.get_hashed(hash, member).map(Member::score);
-                if let Some(score) = decide(old)
-                    && old != Some(score)
-                {
-                    large.put(hash, member, score, old);
+                let slot = large.dict.locate(hash, member);
+                let old = slot.and_then(|slot| large.dict.item(hash, slot)).map(Member::score);
+                match (decide(old), slot.zip(old)) {
+                    (None, _) => {}
+                    (Some(score), None) => large.add(hash, member, score),
+                    (Some(score), Some((slot, old))) if score != old => {
+                        large.rescore((hash, slot), member, old, score);
+                    }
+                    _ => {}
                 }
                 old
             }
@@ -475,21 +502,21 @@ impl Large {
     }
 
     /// Adds a member that isn't there.
-    fn add(&mut self, member: &[u8], score: f64) {
-        self.put(self.dict.hash(member), member, score, None);
+    fn add(&mut self, hash: u64, member: &[u8], score: f64) {
+        let handle = Member::new(member, score);
+        self.dict.insert_hashed(hash, handle.clone());
+        self.tree.insert(Scored { score, member: handle }, &Exactly(score, member));
+        self.member_bytes += member.len();
     }
 
-    /// Adds a member, or replaces it if it has an `old` score.
-    fn put(&mut self, hash: u64, member: &[u8], score: f64, old: Option<f64>) {
-        match old {
-            Some(old) => {
-                self.tree.remove(&Exactly(old, member));
-            }
-            None => self.member_bytes += member.len(),
+    /// Gives a member another score than its `old` one; `at` is its hash and its slot in the table.
+    fn rescore(&mut self, at: (u64, usize), member: &[u8], old: f64, score: f64) {
+        self.tree.remove(&Exactly(old, member));
+        if let Some(handle) = self.dict.item_mut(at.0, at.1) {
+            handle.set_score(score);
+            let item = Scored { score, member: handle.clone() };
+            self.tree.insert(item, &Exactly(score, member));
         }
-        let handle = Member::new(member, score);
-        self.tree.insert(Scored { score, member: handle.clone() }, &Exactly(score, member));
-        self.dict.insert_hashed(hash, handle);
     }
 
     fn remove(&mut self, member: &[u8]) -> Option<f64> {
@@ -539,7 +566,7 @@ fn rescore_packed(pack: &mut Listpack, at: (Pos, Pos), member: &[u8], score: f64
     let mut buf = IntBuf::new();
     let mut compared = |at: (Pos, Pos)| {
         let (name, there) = (pack.get(at.0), read_score(pack.get(at.1)));
-        order(there, name.as_bytes(&mut buf), score, member)
+        order(there, || name.as_bytes(&mut buf), score, member)
     };
     let before = pack.prev(at.0).and_then(|score| Some((pack.prev(score)?, score)));
     let after = pack.next(at.1).and_then(|name| Some((name, pack.next(name)?)));
@@ -561,7 +588,7 @@ fn insert_packed(pack: &mut Listpack, member: &[u8], score: f64) {
     while let Some(pos) = next {
         let Some(score_pos) = pack.next(pos) else { break };
         let there = read_score(pack.get(score_pos));
-        if order(there, pack.get(pos).as_bytes(&mut buf), score, member).is_gt() {
+        if order(there, || pack.get(pos).as_bytes(&mut buf), score, member).is_gt() {
             with_score(score, |score| pack.insert_pair_before(pos, member, score));
             return;
         }
@@ -608,7 +635,7 @@ mod tests {
 
     fn sorted(model: &HashMap<Vec<u8>, f64>) -> Vec<(Vec<u8>, f64)> {
         let mut all: Vec<_> = model.iter().map(|(m, s)| (m.clone(), *s)).collect();
-        all.sort_by(|a, b| order(a.1, &a.0, b.1, &b.0));
+        all.sort_by(|a, b| order(a.1, || &a.0, b.1, &b.0));
         all
     }
 

@@ -187,7 +187,13 @@ impl<T: Keyed + Clone> Dict<T> {
         self.segment(hash)?.find(tag_of(hash), key)
     }
 
-    /// The item in a slot that [`locate`](Self::locate) found for the same hash, for writing.
+    /// The item in a slot that [`locate`](Self::locate) found for the same hash.
+    #[inline]
+    pub fn item(&self, hash: u64, slot: usize) -> Option<&T> {
+        self.segment(hash)?.item(slot)
+    }
+
+    /// The same for writing.
     #[inline]
     pub fn item_mut(&mut self, hash: u64, slot: usize) -> Option<&mut T> {
         match &mut self.root {
