@@ -97,21 +97,22 @@ fn view(text: StrView<'_>) -> Result<Hll<'_>, Error> {
     }
 }
 
+/// The HyperLogLog that an entry holds, to change.
+fn writable(entry: &mut Entry) -> Result<HllMut<'_>, Error> {
+    view(entry.str().ok_or(Error::WrongType)?)?;
+    entry.str_mut().and_then(HllMut::parse).ok_or(Error::NotHll)
+}
+
 /// The HyperLogLog at a key, to change.
 fn open<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<HllMut<'a>>, Error> {
-    let Some(entry) = ctx.lookup_write(key) else { return Ok(None) };
-    view(entry.str().ok_or(Error::WrongType)?)?;
-    entry.str_mut().and_then(HllMut::parse).map(Some).ok_or(Error::NotHll)
+    ctx.lookup_write(key).map(writable).transpose()
 }
 
 /// As [`open`]; a missing one is created. Says whether it was.
 fn open_or_create<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<(HllMut<'a>, bool), Error> {
-    let created = ctx.lookup_write(key).is_none();
-    if created {
-        let value = Value::Str(triomphe::Arc::new(hyperloglog::empty()));
-        ctx.put(Entry::new(key, value, None));
-    }
-    open(ctx, key)?.map(|hll| (hll, created)).ok_or(Error::NotHll)
+    let empty = || Value::Str(triomphe::Arc::new(hyperloglog::empty()));
+    let (entry, created, _) = ctx.upsert_entry(key, empty)?;
+    Ok((writable(entry)?, created))
 }
 
 fn pfadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {

@@ -53,7 +53,7 @@ struct Lookup<'a> {
     hash: u64,
     /// Whether the command before looks up the same key.
     repeated: bool,
-    /// What it will look up in the value, if that is a collection.
+    /// What it will look up in the value, if that stands apart.
     member: Option<&'a [u8]>,
 }
 
@@ -200,6 +200,7 @@ impl Batch {
 
 /// As [`Batch::prefetch`], from the keys on.
 fn prefetch_members(db: &Db, lookups: &[Lookup<'_>]) {
+    let mut bodies = SmallVec::<[&Value; AHEAD]>::new();
     let mut values = SmallVec::<[(&Value, &[u8]); AHEAD]>::new();
     let mut last = None;
     for lookup in lookups {
@@ -207,10 +208,11 @@ fn prefetch_members(db: &Db, lookups: &[Lookup<'_>]) {
         if !lookup.repeated {
             last = db.get_hashed(lookup.hash, lookup.key).and_then(Entry::value);
             last.into_iter().for_each(Value::prefetch);
+            bodies.extend(last);
         }
         values.extend(last.map(|value| (value, member)));
     }
-    values.iter().for_each(|(value, _)| value.prefetch_body());
+    bodies.iter().for_each(|value| value.prefetch_body());
     let hashed =
         values.iter().filter_map(|(value, member)| Some((*value, value.member_hash(member)?)));
     let members = hashed.collect::<SmallVec<[(&Value, u64); AHEAD]>>();

@@ -113,7 +113,8 @@ pub struct Registered {
     pub full_name: Box<str>,
     /// Where its first key stands in calls that have one, if that is the same in all of them.
     pub first_key: Option<usize>,
-    /// Where the first member that it looks up in a collection stands.
+    /// Where the first member that it looks up in a collection stands, or what it looks for in a
+    /// string of bits.
     pub member: Option<usize>,
     /// Its arguments, read from its syntax when they are first asked for.
     arguments: OnceLock<Vec<Argument>>,
@@ -171,7 +172,7 @@ impl Table {
             _ => 2,
         };
         // Commands that count their keys have one in its place.
-        let has_member = command.group.is_of_collections() && first_key < Some(member);
+        let has_member = command.group.looks_inside() && first_key < Some(member);
         let member = has_member.then_some(member);
         let (arguments, subcommands) = (OnceLock::new(), Vec::new());
         self.rows.push(Registered {

@@ -182,25 +182,37 @@ impl Ctx<'_> {
     /// As [`write`](Self::write), but a missing key is created with an empty collection. If
     /// nothing is then added, [`drop_if_empty`](Self::drop_if_empty) must follow.
     pub fn upsert<T: Collection>(&mut self, key: &[u8]) -> Result<(&mut T, &mut Reply), Error> {
+        let (entry, _, out) = self.upsert_entry(key, || T::default().into_value())?;
+        entry.collection_mut().map(|found| (found, out)).ok_or(Error::WrongType)
+    }
+
+    /// The entry of a key, to change its value, which is made by `new` if there is none; says
+    /// whether it was. With it comes the reply to write to.
+    #[inline]
+    pub fn upsert_entry(
+        &mut self,
+        key: &[u8],
+        new: impl FnOnce() -> Value,
+    ) -> Result<(&mut Entry, bool, &mut Reply), Error> {
         self.expire_if_due(key);
         let clock = self.srv.access_clock();
         let srv = &mut *self.srv;
         let hash = srv.hash(self.db, key);
-        let slot = match srv.dbs[self.db].locate(hash, key) {
+        let found = srv.dbs[self.db].locate(hash, key);
+        let slot = match found {
             Some(slot) => slot,
             None => {
-                let entry = Entry::new(key, T::default().into_value(), None);
+                let entry = Entry::new(key, new(), None);
                 srv.added(self.db, &entry);
                 srv.dbs[self.db].put_hashed(hash, entry);
                 srv.dbs[self.db].locate(hash, key).ok_or(Error::NoSuchKey)?
             }
         };
         let entry = srv.dbs[self.db].entry_mut(hash, slot).ok_or(Error::NoSuchKey)?;
-        if entry.kind() != T::TYPE {
-            return Err(Error::WrongType);
+        if found.is_some() {
+            srv.eviction.touch(entry, clock);
         }
-        srv.eviction.touch(entry, clock);
-        entry.collection_mut().map(|found| (found, &mut self.out)).ok_or(Error::WrongType)
+        Ok((entry, found.is_none(), &mut self.out))
     }
 
     /// The string at a key as bytes to change in place.
@@ -213,10 +225,7 @@ impl Ctx<'_> {
 
     /// As [`write_str`](Self::write_str), but a missing key is created with an empty string.
     pub fn upsert_str(&mut self, key: &[u8]) -> Result<&mut Vec<u8>, Error> {
-        if self.lookup_write(key).is_none() {
-            self.put(Entry::new(key, Value::Str(triomphe::Arc::default()), None));
-        }
-        let entry = self.srv.dbs[self.db].get_mut(key).ok_or(Error::NoSuchKey)?;
+        let (entry, ..) = self.upsert_entry(key, || Value::Str(triomphe::Arc::default()))?;
         entry.str_mut().ok_or(Error::WrongType)
     }
 

@@ -205,9 +205,17 @@ pub enum Group {
 }
 
 impl Group {
-    /// Whether its commands work on lists, hashes, sets or sorted sets.
-    pub fn is_of_collections(self) -> bool {
-        matches!(self, Self::List | Self::Hash | Self::Set | Self::SortedSet)
+    /// Whether its commands mostly look for a member or a place in a value that stands apart.
+    pub fn looks_inside(self) -> bool {
+        matches!(
+            self,
+            Self::List
+                | Self::Hash
+                | Self::Set
+                | Self::SortedSet
+                | Self::Bitmap
+                | Self::HyperLogLog
+        )
     }
 
     /// The name that `COMMAND DOCS` shows.

@@ -24,9 +24,10 @@ pub(super) trait Prefetch {
 }
 
 impl Value {
-    /// Asks for the block of a collection.
+    /// Asks for the block of a collection or a string that stands apart.
     pub fn prefetch(&self) {
         match self {
+            Self::Str(bytes) => prefetch::<Vec<u8>>(&raw const **bytes),
             Self::Hash(hash) => prefetch::<Hash>(&raw const **hash),
             Self::List(list) => prefetch::<List>(&raw const **list),
             Self::Set(set) => prefetch::<Set>(&raw const **set),
@@ -35,10 +36,11 @@ impl Value {
         }
     }
 
-    /// Asks for a collection's listpack or table; its block is read.
+    /// Asks for a collection's listpack or table, or for a string's first bytes; its block is read.
     pub fn prefetch_body(&self) {
-        if let Some(target) = self.target() {
-            target.prefetch_body();
+        match self {
+            Self::Str(bytes) => prefetch(bytes.as_ptr()),
+            _ => self.target().into_iter().for_each(Prefetch::prefetch_body),
         }
     }
 
