@@ -22,8 +22,8 @@ use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef};
 use crate::server::command::{CommandId, NotFound};
 
-/// What one connection may send in a row, in bytes, before others get their turn: a bystander
-/// waits for no more of each busy connection.
+/// A connection that has sent so many bytes in a row lets others have their turn: a bystander waits
+/// for this and one more read of each busy connection at most.
 const TURN_BYTES: usize = 64 * 1024;
 /// An output buffer that was larger than this is given back when it is empty.
 const OUT_KEEP: usize = 64 * 1024;
@@ -85,7 +85,7 @@ pub(super) struct Conn {
 enum Progress {
     /// So many bytes were read and executed: look again.
     Read(usize),
-    /// Nothing to do until the socket or somebody else wakes the task.
+    /// Nothing more now: the socket, somebody else or the next turn will wake the task.
     Wait,
     /// It is over.
     Closed,
@@ -238,10 +238,11 @@ impl Conn {
             Poll::Ready(Ok(())) if read.filled().is_empty() => return Progress::Closed,
             Poll::Ready(Ok(())) => {}
         }
+        let bytes = read.filled().len();
         let Input { buf, parser } = &mut io.input;
         let mut server = net.server.borrow_mut();
         server.refresh_clock();
-        server.counters.net_in += read.filled().len() as u64;
+        server.counters.net_in += bytes as u64;
         server.counters.reads += 1;
         if buf.is_empty() {
             // The common case: whole commands, executed where they were read.
@@ -252,7 +253,7 @@ impl Conn {
                 buf.extend_from_slice(rest);
             }
         } else {
-            make_room(buf, read.filled().len(), parser);
+            make_room(buf, bytes, parser);
             buf.extend_from_slice(read.filled());
             let used = self.execute(net, &mut server, parser, buf);
             if used == buf.len() {
@@ -265,7 +266,6 @@ impl Conn {
             client.query_buf.1 = buf.capacity() - buf.len();
         }
         server.account_client(self.id);
-        let bytes = read.filled().len();
         let over = buf.len() as u64 > server.config.client_query_buffer_limit;
         if over {
             self.log_over_limit(&mut server, buf);

@@ -421,7 +421,6 @@ impl ZSet {
                 let slot = large.dict.locate(hash, member);
                 let old = slot.and_then(|slot| large.dict.item(hash, slot)).map(Member::score);
                 match (decide(old), slot.zip(old)) {
-                    (None, _) => {}
                     (Some(score), None) => large.add(hash, member, score),
                     (Some(score), Some((slot, old))) if score != old => {
                         large.rescore((hash, slot), member, old, score);
