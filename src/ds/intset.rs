@@ -85,7 +85,7 @@ impl fmt::Debug for Intset {
 impl Intset {
     /// Asks for the first bytes to be brought into the processor's cache.
     pub fn prefetch(&self) {
-        prefetch(self.0.as_ptr());
+        self.0.first().into_iter().for_each(prefetch);
     }
 
     /// An empty set.

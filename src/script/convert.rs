@@ -5,18 +5,19 @@
 
 use mlua::{Either, IntoLua, Lua, Table, Value};
 
+use super::stack::Stack;
 use super::vm::Outcome;
-use crate::resp::{Proto, Reply};
+use crate::resp::{Args, Proto, Reply};
 use crate::util::num;
 
-/// Most strings among the arguments of one `redis.call`: each takes one of the VM's 8,000 slots for references.
-pub(super) const MAX_ARGS: usize = 7_900;
 /// Tables nested deeper than this in a script's result are replied as an error.
 const MAX_REPLY_DEPTH: usize = 1_000;
 /// Longest reply of a script, in bytes: a table may hold another many times over, and so on downward.
 const MAX_REPLY: usize = 2 << 30;
 /// Most values that a table is given room for ahead of them being read.
 const MAX_ROOM: usize = 4_096;
+/// The field of an error table that tells that the command that failed has counted the error.
+const COUNTED: &[u8] = b"ignore_error_stats_update";
 
 /// Bytes that become a Lua string; text takes a shorter way than other bytes.
 pub(super) fn string(bytes: &[u8]) -> Either<&str, Bytes<'_>> {
@@ -37,32 +38,37 @@ impl IntoLua for Bytes<'_> {
 
 // RESP to Lua ------------------------------------------------------------------------------------
 
-/// One value of a reply: scalars that need no table stay borrowed.
-enum Item<'a> {
-    Text(Either<&'a str, Bytes<'a>>),
-    Value(Value),
+/// Pushes one whole reply as Lua sees it.
+pub(super) fn from_resp(reply: &[u8], stack: &mut Stack<'_>) {
+    Reader { rest: reply }.value(stack);
 }
 
-impl IntoLua for Item<'_> {
-    fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
-        match self {
-            Self::Text(text) => text.into_lua(lua),
-            Self::Value(value) => Ok(value),
-        }
+/// Pushes an error as scripts see it.
+pub(super) fn push_error(text: &[u8], counted: bool, stack: &mut Stack<'_>) {
+    let table = stack.push_table(0, 2);
+    stack.push_text(text);
+    stack.set_field(table, b"err");
+    if counted {
+        stack.push_bool(true);
+        stack.set_field(table, COUNTED);
     }
 }
 
-/// Reads one whole reply.
-pub(super) fn from_resp(lua: &Lua, reply: &[u8]) -> mlua::Result<Value> {
-    Reader { lua, rest: reply }.value()?.into_lua(lua)
+/// Pushes arguments as a sequence of strings.
+pub(super) fn push_args(args: Args<'_>, stack: &mut Stack<'_>) {
+    let table = stack.push_table(args.len(), 0);
+    for (index, arg) in (1..).zip(args.iter()) {
+        stack.push_text(arg);
+        stack.set_item(table, index);
+    }
 }
 
-struct Reader<'l, 'a> {
-    lua: &'l Lua,
+/// What has yet to be read of a reply. It owns nothing, as [`Native`](super::stack::Native) demands.
+struct Reader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'_, 'a> {
+impl<'a> Reader<'a> {
     /// The rest of the current line, without its end.
     fn line(&mut self) -> &'a [u8] {
         let end = memchr::memchr(b'\r', self.rest).unwrap_or(self.rest.len());
@@ -87,110 +93,93 @@ impl<'a> Reader<'_, 'a> {
         bytes
     }
 
-    fn value(&mut self) -> mlua::Result<Item<'a>> {
-        let Some((&kind, rest)) = self.rest.split_first() else {
-            return Ok(Item::Value(Value::Nil));
-        };
+    /// Pushes one value.
+    fn value(&mut self, stack: &mut Stack<'_>) {
+        let Some((&kind, rest)) = self.rest.split_first() else { return stack.push_nil() };
         self.rest = rest;
-        Ok(Item::Value(match kind {
+        match kind {
             b'$' => match self.len() {
-                Some(len) => return Ok(Item::Text(string(self.bytes(len)))),
-                None => Value::Boolean(false),
+                Some(len) => stack.push_text(self.bytes(len)),
+                None => stack.push_bool(false),
             },
-            b':' => Value::Number(self.int() as f64),
+            b':' => stack.push_number(self.int() as f64),
             b'*' | b'>' => match self.len() {
-                Some(len) => Value::Table(self.array(len)?),
-                None => Value::Boolean(false),
+                Some(len) => self.array(len, stack),
+                None => stack.push_bool(false),
             },
-            b'+' => self.text_field("ok")?,
-            b'-' => self.error()?,
-            b'(' => self.text_field("big_number")?,
+            b'+' => wrap(b"ok", stack, |stack| stack.push_text(self.line())),
+            b'-' => push_error(self.line(), true, stack),
+            b'(' => wrap(b"big_number", stack, |stack| stack.push_text(self.line())),
             b'_' => {
                 self.line();
-                Value::Nil
+                stack.push_nil();
             }
-            b'#' => Value::Boolean(self.line() == b"t"),
+            b'#' => stack.push_bool(self.line() == b"t"),
             b',' => {
-                let value = parse_double(self.line());
-                self.wrap("double", Value::Number(value))?
+                wrap(b"double", stack, |stack| stack.push_number(parse_double(self.line())));
             }
-            b'%' => self.map()?,
-            b'~' => self.set()?,
-            b'=' => self.verbatim()?,
-            b'|' => {
-                // Scripts don't see attributes, but the value that follows.
-                for _ in 0..self.len().unwrap_or(0).saturating_mul(2) {
-                    self.value()?;
-                }
-                return self.value();
-            }
-            _ => Value::Nil,
-        }))
+            b'%' => wrap(b"map", stack, |stack| self.map(stack)),
+            b'~' => wrap(b"set", stack, |stack| self.set(stack)),
+            b'=' => wrap(b"verbatim_string", stack, |stack| self.verbatim(stack)),
+            b'|' => self.after_attributes(stack),
+            _ => stack.push_nil(),
+        }
     }
 
-    fn wrap(&self, field: &str, value: impl IntoLua) -> mlua::Result<Value> {
-        let table = self.lua.create_table_with_capacity(0, 1)?;
-        table.raw_set(field, value)?;
-        Ok(Value::Table(table))
-    }
-
-    fn text_field(&mut self, field: &str) -> mlua::Result<Value> {
-        let text = self.line();
-        self.wrap(field, string(text))
-    }
-
-    fn error(&mut self) -> mlua::Result<Value> {
-        let text = self.line();
-        super::redis_api::error_table(self.lua, text, true).map(Value::Table)
-    }
-
-    /// The values of an array are pushed as they are read: no reference is kept to any.
-    fn array(&mut self, len: usize) -> mlua::Result<Table> {
-        let table = self.lua.create_table_with_capacity(len.min(MAX_ROOM), 0)?;
+    fn array(&mut self, len: usize, stack: &mut Stack<'_>) {
+        let table = stack.push_table(len.min(MAX_ROOM), 0);
         for index in 1..=len {
-            match self.value()? {
-                Item::Text(Either::Left(text)) => table.raw_set(index, text)?,
-                Item::Text(Either::Right(bytes)) => table.raw_set(index, bytes)?,
-                Item::Value(value) => table.raw_set(index, value)?,
-            }
+            self.value(stack);
+            stack.set_item(table, index);
         }
-        Ok(table)
     }
 
-    fn map(&mut self) -> mlua::Result<Value> {
+    fn map(&mut self, stack: &mut Stack<'_>) {
         let len = self.len().unwrap_or(0);
-        let map = self.lua.create_table_with_capacity(0, len.min(MAX_ROOM))?;
+        let map = stack.push_table(0, len.min(MAX_ROOM));
         for _ in 0..len {
-            let key = self.value()?.into_lua(self.lua)?;
-            let value = self.value()?;
-            if !key.is_nil() {
-                map.raw_set(key, value)?;
-            }
+            self.value(stack);
+            self.value(stack);
+            stack.set_pair(map);
         }
-        self.wrap("map", map)
     }
 
-    fn set(&mut self) -> mlua::Result<Value> {
+    fn set(&mut self, stack: &mut Stack<'_>) {
         let len = self.len().unwrap_or(0);
-        let set = self.lua.create_table_with_capacity(0, len.min(MAX_ROOM))?;
+        let set = stack.push_table(0, len.min(MAX_ROOM));
         for _ in 0..len {
-            let member = self.value()?.into_lua(self.lua)?;
-            if !member.is_nil() {
-                set.raw_set(member, true)?;
-            }
+            self.value(stack);
+            stack.push_bool(true);
+            stack.set_pair(set);
         }
-        self.wrap("set", set)
     }
 
-    fn verbatim(&mut self) -> mlua::Result<Value> {
+    fn verbatim(&mut self, stack: &mut Stack<'_>) {
         let len = self.len().unwrap_or(0);
-        let bytes = self.bytes(len);
-        let (format, text) = bytes.split_at(bytes.len().min(3));
-        let table = self.lua.create_table_with_capacity(0, 2)?;
-        table.raw_set("string", string(text.get(1..).unwrap_or_default()))?;
-        table.raw_set("format", string(format))?;
-        self.wrap("verbatim_string", table)
+        let (format, text) = self.bytes(len).split_at(len.min(3));
+        let table = stack.push_table(0, 2);
+        stack.push_text(text.get(1..).unwrap_or_default());
+        stack.set_field(table, b"string");
+        stack.push_text(format);
+        stack.set_field(table, b"format");
     }
+
+    /// Scripts don't see attributes, but the value that follows.
+    fn after_attributes(&mut self, stack: &mut Stack<'_>) {
+        let below = stack.len();
+        for _ in 0..self.len().unwrap_or(0).saturating_mul(2) {
+            self.value(stack);
+            stack.truncate(below);
+        }
+        self.value(stack);
+    }
+}
+
+/// Pushes a table whose only field is what `push` pushes.
+fn wrap(field: &[u8], stack: &mut Stack<'_>, push: impl FnOnce(&mut Stack<'_>)) {
+    let table = stack.push_table(0, 1);
+    push(stack);
+    stack.set_field(table, field);
 }
 
 /// A RESP3 double.
@@ -345,7 +334,7 @@ pub(super) fn err_text(table: &Table) -> Vec<u8> {
 
 /// Whether the error has been counted by the command that raised it.
 pub(super) fn is_counted(table: &Table) -> bool {
-    matches!(table.raw_get("ignore_error_stats_update"), Ok(Value::Boolean(true)))
+    matches!(table.raw_get(Bytes(COUNTED)), Ok(Value::Boolean(true)))
 }
 
 fn is_text(value: &Value) -> bool {

@@ -12,6 +12,7 @@
 //! - [`sandbox`]: globals, read-only libraries, the holes of stock Lua.
 //! - [`shebang`]: the `#!lua flags=...` line.
 //! - [`convert`]: RESP to Lua and back.
+//! - [`stack`]: native functions that work on Lua's own stack.
 //! - [`redis_api`]: the `redis` table.
 //! - [`raise`]: errors raised by native functions.
 //! - [`libs`]: `cjson`, `cmsgpack`, `struct` and `bit`.
@@ -26,6 +27,7 @@ pub mod redis_api;
 mod register;
 pub mod sandbox;
 pub mod shebang;
+mod stack;
 mod vm;
 
 pub use engine::{CompileError, Engine, Script, ScriptId, Sha, sha1_hex};

@@ -3,29 +3,36 @@
 //! Owns its functions and their error texts. Commands, log and access checks go to the
 //! [`Host`](super::host::Host).
 
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use mlua::{Lua, MultiValue, Table, Value};
 
-use super::convert::{self, MAX_ARGS};
+use super::convert;
 use super::engine::sha1_hex;
 use super::host::{AclVerdict, LogLevel, with_host};
 use super::raise::Raise;
 use super::register;
-use super::vm::{Kind, Shared, unlimited};
-use crate::resp::{ArgBuf, Proto};
+use super::stack::{self, Native, Raised, Slot, Stack};
+use super::vm::{self, Failed, Kind, Shared};
+use crate::resp::{ArgBuf, Proto, Reply};
 use crate::util::num;
 
 /// The version that scripts are told, as text and as 0x00MMmmpp.
 const VERSION: &str = "7.2.4";
 const VERSION_NUM: u32 = 0x0007_0204;
 const REPL_ALL: u8 = 3;
+/// The error of a call within a call.
+const RECURSIVE: &str = "Recursive call to a redis lib function";
+/// The error of a call while no script runs.
+const OUTSIDE: &str = "redis.call/pcall can only be called inside a script invocation";
 
 /// Builds the table.
 pub(super) fn table(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     constants(&table)?;
-    commands(lua, &table, shared)?;
+    commands(lua, &table)?;
     replies(lua, &table)?;
     settings(lua, &table, shared)?;
     Ok(table)
@@ -64,75 +71,127 @@ fn logging(lua: &Lua, table: &Table) -> mlua::Result<()> {
     table.set("log", lua.create_function(|lua, args: MultiValue| Ok(log(lua, &args)?))?)
 }
 
-fn commands(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
-    let state = Rc::clone(shared);
-    let call =
-        lua.create_function(move |lua, args: MultiValue| match command(lua, &state, &args) {
-            Ok(reply) => reply,
-            Err(raise) => Err(raise.into()),
-        })?;
-    table.set("call", call)?;
-    let state = Rc::clone(shared);
-    let pcall =
-        lua.create_function(move |lua, args: MultiValue| match command(lua, &state, &args) {
-            Ok(reply) => reply,
-            Err(Raise::Reply { text, counted }) => {
-                error_table(lua, &text, counted).map(Value::Table)
-            }
-            Err(other) => Err(other.into()),
-        })?;
-    table.set("pcall", pcall)?;
-    let state = Rc::clone(shared);
-    let check = lua.create_function(move |_, args: MultiValue| Ok(acl_check(&state, &args)?))?;
-    table.set("acl_check_cmd", check)
+fn commands(lua: &Lua, table: &Table) -> mlua::Result<()> {
+    table.set("call", stack::function::<Call>(lua)?)?;
+    table.set("pcall", stack::function::<Pcall>(lua)?)?;
+    table.set("acl_check_cmd", stack::function::<AclCheck>(lua)?)
 }
 
-/// Runs a command. An error reply is the outer error, so that each caller raises or returns it.
-fn command(lua: &Lua, shared: &Shared, args: &MultiValue) -> Result<mlua::Result<Value>, Raise> {
-    let (Ok(mut buf), Ok(mut reply)) =
-        (shared.args.try_borrow_mut(), shared.reply.try_borrow_mut())
-    else {
-        return Err(error("Recursive call to a redis lib function"));
-    };
-    pack(args, &mut buf)?;
-    reply.truncate(0);
-    reply.set_proto(shared.proto.get());
-    with_host(|host| host.call(buf.args(), &mut reply))
-        .ok_or_else(|| error("redis.call/pcall can only be called inside a script invocation"))?;
-    if let [b'-', text @ ..] = reply.bytes() {
-        let text = text.strip_suffix(b"\r\n").unwrap_or(text).to_vec();
-        return Err(Raise::Reply { text, counted: true });
+/// `redis.call`: an error reply is raised.
+struct Call;
+
+impl Native for Call {
+    fn run(stack: &mut Stack<'_>) -> Result<(), Raised> {
+        match execute(stack) {
+            Ok(reply) => push_reply(reply, stack),
+            Err(failed) => return Err(vm::leave(failed)),
+        }
+        Ok(())
     }
-    Ok(unlimited(lua, || convert::from_resp(lua, reply.bytes())))
+}
+
+/// `redis.pcall`: an error reply is the result.
+struct Pcall;
+
+impl Native for Pcall {
+    fn run(stack: &mut Stack<'_>) -> Result<(), Raised> {
+        match execute(stack) {
+            Ok(reply) => push_reply(reply, stack),
+            Err(Failed::Raise(Raise::Reply { text, counted })) => {
+                let text = ManuallyDrop::new(text);
+                convert::push_error(&text, counted, stack);
+                drop(ManuallyDrop::into_inner(text));
+            }
+            Err(failed) => return Err(vm::leave(failed)),
+        }
+        Ok(())
+    }
+}
+
+/// Runs a command; takes its arguments from the stack.
+fn execute(stack: &mut Stack<'_>) -> Result<Reply, Failed> {
+    let reply: Option<Result<Reply, Failed>> = vm::with_run(|run| {
+        let mut args = run.shared.args.try_borrow_mut().map_err(|_| error(RECURSIVE))?;
+        pack(stack, &mut args)?;
+        let mut reply = run.shared.reply.take();
+        reply.set_proto(run.shared.proto.get());
+        // No panic may pass through Lua's own frames: it goes on behind them.
+        catch_unwind(AssertUnwindSafe(|| with_host(|host| host.call(args.args(), &mut reply))))
+            .map_err(Failed::Panic)?
+            .ok_or_else(|| error(OUTSIDE))?;
+        Ok(reply)
+    });
+    let reply = reply.unwrap_or_else(|| Err(error(OUTSIDE).into()))?;
+    stack.truncate(0);
+    match reply.bytes() {
+        [b'-', text @ ..] => {
+            let text = text.strip_suffix(b"\r\n").unwrap_or(text).to_vec();
+            keep(reply);
+            Err(Raise::Reply { text, counted: true }.into())
+        }
+        _ => Ok(reply),
+    }
+}
+
+fn push_reply(reply: Reply, stack: &mut Stack<'_>) {
+    let reply = ManuallyDrop::new(reply);
+    convert::from_resp(reply.bytes(), stack);
+    keep(ManuallyDrop::into_inner(reply));
+}
+
+/// Keeps a reply's storage for the next one.
+fn keep(mut reply: Reply) {
+    reply.truncate(0);
+    vm::with_run(|run| run.shared.reply.replace(reply));
 }
 
 /// Packs the arguments of a command: strings and numbers.
-fn pack(args: &MultiValue, buf: &mut ArgBuf) -> Result<(), Raise> {
-    if args.is_empty() {
+fn pack(stack: &Stack<'_>, buf: &mut ArgBuf) -> Result<(), Raise> {
+    if stack.len() == 0 {
         return Err(error("Please specify at least one argument for this redis lib call"));
     }
-    if args.iter().filter(|arg| matches!(arg, Value::String(_))).count() > MAX_ARGS {
-        return Err(error("Too many arguments for this redis lib call"));
-    }
     buf.clear();
-    for arg in args {
-        match arg {
-            Value::String(text) => buf.push(&text.as_bytes()),
-            Value::Integer(int) => buf.push(itoa::Buffer::new().format(*int).as_bytes()),
-            Value::Number(number) => buf.push(num::fmt_f64(*number, &mut num::F64Buf::new())),
-            _ => return Err(error("Lua redis lib command arguments must be strings or integers")),
+    for place in 1..=stack.len() {
+        match stack.get(place) {
+            Slot::Text(text) => buf.push(text),
+            Slot::Number(number) => match whole(number) {
+                Some(int) => buf.push(itoa::Buffer::new().format(int).as_bytes()),
+                None => buf.push(num::fmt_f64(number, &mut num::F64Buf::new())),
+            },
+            Slot::Other => {
+                return Err(error("Lua redis lib command arguments must be strings or integers"));
+            }
         }
     }
     Ok(())
 }
 
-fn acl_check(shared: &Shared, args: &MultiValue) -> Result<bool, Raise> {
-    let mut buf = shared
-        .args
-        .try_borrow_mut()
-        .map_err(|_| error("Recursive call to a redis lib function"))?;
-    pack(args, &mut buf)?;
-    match with_host(|host| host.acl_check(buf.args())) {
+/// The integer that a number is, if it is one of less than 2^62.
+fn whole(number: f64) -> Option<i64> {
+    const BOUND: f64 = 4_611_686_018_427_387_904.0;
+    let int = (number.abs() < BOUND).then_some(number as i64)?;
+    (int as f64 == number).then_some(int)
+}
+
+/// `redis.acl_check_cmd`
+struct AclCheck;
+
+impl Native for AclCheck {
+    fn run(stack: &mut Stack<'_>) -> Result<(), Raised> {
+        let verdict = acl_check(stack).map_err(|raise| vm::leave(raise.into()))?;
+        stack.truncate(0);
+        stack.push_bool(verdict);
+        Ok(())
+    }
+}
+
+fn acl_check(stack: &Stack<'_>) -> Result<bool, Raise> {
+    let verdict: Option<Result<_, Raise>> = vm::with_run(|run| {
+        let mut args = run.shared.args.try_borrow_mut().map_err(|_| error(RECURSIVE))?;
+        pack(stack, &mut args)?;
+        Ok(with_host(|host| host.acl_check(args.args())))
+    });
+    match verdict.transpose()?.flatten() {
         Some(AclVerdict::Allowed) => Ok(true),
         Some(AclVerdict::Denied) => Ok(false),
         Some(AclVerdict::UnknownCommand) => {

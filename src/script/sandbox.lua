@@ -11,7 +11,7 @@ local find, getmetatable, gmatch, gsub = string.find, getmetatable, string.gmatc
 local loadstring, match, next, pcall, rawget, rawset = loadstring, string.match, next, pcall, rawget, rawset
 local rep, resume, select, setmetatable, sub, tonumber = string.rep, coroutine.resume, select, setmetatable, string.sub, tonumber
 local tostring, type, unpack, xpcall, byte = tostring, type, unpack, xpcall, string.byte
-local recover, describe = native.recover, native.describe
+local recover, describe, arguments = native.recover, native.describe, native.arguments
 
 local CHUNK = native.library and '@user_function' or '@user_script' -- kept alive here: the 5.1 parser doesn't anchor a chunk's name
 local READONLY = 'Attempt to modify a readonly table'
@@ -392,8 +392,8 @@ function entry.load(number, source)
   return f == nil and e or nil
 end
 
-function entry.run(number, keys, argv)
-  G.KEYS, G.ARGV = keys, argv
+function entry.run(number)
+  G.KEYS, G.ARGV = arguments()
   local ok, value = xpcall(loaded[number], failed)
   if not ok then resumed, gsubs = 0, 0 end
   return ok, value
@@ -410,14 +410,24 @@ if native.library then
 
   local function show(content) real[globals], shown.__index = content, content end
 
-  function entry.run(number, k, a)
-    called, keys, argv = loaded[number], k, a
-    if k == nil then show(L) end
+  local function run()
     local ok, value = xpcall(invoke, failed)
     if not ok then resumed, gsubs = 0, 0 end
-    if k == nil then show(G) end
     called, keys, argv = nil, nil, nil
     return ok, value
+  end
+
+  function entry.register(number)
+    called = loaded[number]
+    show(L)
+    local ok, value = run()
+    show(G)
+    return ok, value
+  end
+
+  function entry.run(number)
+    called, keys, argv = loaded[number], arguments()
+    return run()
   end
 end
 

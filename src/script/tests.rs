@@ -408,3 +408,54 @@ fn outcomes_say_who_counted_the_error() {
     assert_eq!(outcome("return {err='x'}"), failed(&["x"]));
     assert_eq!(outcome("return {{err='A b'}, redis.pcall('x'), {err='C d'}}"), failed(&["A", "C"]));
 }
+
+#[test]
+fn arguments_reach_the_command_as_text() {
+    let echoed =
+        [("0", "0"), ("-0", "0"), ("3.0", "3"), ("0.5", "0.5"), ("2^53", "9007199254740992")];
+    for (number, text) in echoed {
+        let script = format!("return redis.call('echo', {number})");
+        assert_eq!(run(&script), format!("${}\r\n{text}\r\n", text.len()), "{number}");
+    }
+    // As many as Lua's unpack hands over.
+    replies(&[(
+        "local t = {} for i = 1, 7990 do t[i] = i % 2 == 0 and i or 'x' end
+         return redis.call('count', unpack(t))",
+        ":7991\r\n",
+    )]);
+    raises(&[(
+        "return redis.call('echo', {})",
+        "ERR Lua redis lib command arguments must be strings or integers",
+    )]);
+}
+
+#[test]
+fn calls_work_in_coroutines_and_callbacks() {
+    replies(&[
+        ("return coroutine.wrap(function() return redis.call('echo', 'x') end)()", "$1\r\nx\r\n"),
+        (
+            "return (string.gsub('ab', '.', function(c) return redis.call('echo', c .. c) end))",
+            "$4\r\naabb\r\n",
+        ),
+        (
+            "local co = coroutine.create(function() redis.call('nothing') end)
+             local ok, e = coroutine.resume(co)
+             return {tostring(ok), e.err}",
+            "*2\r\n$5\r\nfalse\r\n$44\r\nERR Unknown Redis command called from script\r\n",
+        ),
+    ]);
+}
+
+#[test]
+fn a_reply_without_memory_is_an_error_and_the_next_script_runs() {
+    let (mut engine, mut host) = (Engine::default(), Double::default());
+    // Doubles a string until Lua has no more memory: which of the two needs it last is all one.
+    let script = "local s = string.rep('x', 2^20)
+        while true do s = redis.call('echo', s .. s) end";
+    let reply = run_in(&mut engine, &mut host, Proto::Resp2, script);
+    assert!(reply.starts_with("-ERR not enough memory"), "{reply}");
+    assert_eq!(
+        run_in(&mut engine, &mut host, Proto::Resp2, "return redis.call('echo', 'x')"),
+        "$1\r\nx\r\n"
+    );
+}

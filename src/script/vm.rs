@@ -4,23 +4,28 @@
 //! who may run what, nor for how long: see [`Host`]. What is loaded into it is its owner's affair:
 //! [`Engine`](super::Engine) for scripts, [`Functions`](super::Functions) for libraries.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::panic::resume_unwind;
 use std::rc::Rc;
 
-use mlua::{Function, HookTriggers, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use scoped_tls_hkt::scoped_thread_local;
 
 use super::convert;
 use super::host::{self, Host, Tick};
 use super::raise::{self, KILLED, Raise};
+use super::redis_api;
 use super::register::Registering;
 use super::sandbox;
+use super::stack::{self, Native, Raised, Stack};
 use crate::resp::{ArgBuf, Args, Proto, Reply};
 
 /// Lua instructions between two calls of [`Host::tick`].
 const TICK_INSTRUCTIONS: u32 = 100_000;
 /// Bytes that the VM may hold while a script runs: past this a script gets Lua's memory error.
-/// Without a limit a failed allocation would end the process.
-const MEMORY_LIMIT: usize = 4 << 30;
+/// Without a limit a failed allocation would end the process. Tests meet it sooner.
+const MEMORY_LIMIT: usize = if cfg!(test) { 128 << 20 } else { 4 << 30 };
 /// Runs between two rounds of housekeeping in the VM.
 const SWEEP_RUNS: u32 = 64;
 /// Bytes of a VM whose collector needs no steps besides those that it takes by itself.
@@ -93,6 +98,58 @@ pub(super) struct Shared {
     /// Its reply.
     pub(super) reply: RefCell<Reply>,
     failure: RefCell<Option<Failure>>,
+    /// What a native function on Lua's stack has left to be raised.
+    left: RefCell<Option<Failed>>,
+}
+
+/// Why a native function on Lua's stack has no result.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// An error that the script gets.
+    Raise(Raise),
+    /// A panic of the server, which goes on.
+    Panic(Box<dyn Any + Send>),
+}
+
+impl From<Raise> for Failed {
+    fn from(raise: Raise) -> Self {
+        Self::Raise(raise)
+    }
+}
+
+/// The run under way, for the native functions on Lua's stack.
+pub(super) struct Run<'a> {
+    pub(super) shared: &'a Shared,
+    keys: Args<'a>,
+    argv: Args<'a>,
+}
+
+scoped_thread_local!(
+    static RUN: for<'a> &'a Run<'a>
+);
+
+/// Gives the run under way, or `None` outside of a run. It is lent in a way that Lua may jump out of.
+pub(super) fn with_run<R>(f: impl FnOnce(&Run<'_>) -> R) -> Option<R> {
+    RUN.is_set().then(|| RUN.with(f))
+}
+
+/// Leaves what is to be raised where [`Shared::raise`] finds it.
+pub(super) fn leave(failed: Failed) -> Raised {
+    with_run(|run| *run.shared.left.borrow_mut() = Some(failed));
+    Raised
+}
+
+/// Returns the keys and the arguments of a run to the sandbox.
+pub(super) struct Arguments;
+
+impl Native for Arguments {
+    fn run(stack: &mut Stack<'_>) -> Result<(), Raised> {
+        with_run(|run| {
+            convert::push_args(run.keys, stack);
+            convert::push_args(run.argv, stack);
+        });
+        Ok(())
+    }
 }
 
 impl Shared {
@@ -107,6 +164,16 @@ impl Shared {
             args: RefCell::new(ArgBuf::new()),
             reply: RefCell::new(Reply::new(Proto::Resp2)),
             failure: RefCell::new(None),
+            left: RefCell::new(None),
+        }
+    }
+
+    /// Raises what a native function has left, in the place of it.
+    fn raise(&self) -> mlua::Result<()> {
+        match self.left.take() {
+            Some(Failed::Raise(raise)) => Err(raise.into()),
+            Some(Failed::Panic(panic)) => resume_unwind(panic),
+            None => Err(redis_api::error("no script runs").into()),
         }
     }
 
@@ -166,6 +233,8 @@ pub(super) struct Vm {
     /// What is loaded, by number.
     pub(super) loaded: Table,
     load: Function,
+    /// As `run`, for the code of a library; the same where there are none.
+    register: Function,
     run: Function,
     sweep: Function,
     runs: u32,
@@ -187,14 +256,18 @@ impl Vm {
         // on: the sandbox hands what it catches to native functions, where the panic resumes.
         let options = LuaOptions::new().catch_rust_panics(true);
         let lua = Lua::new_with(libs, options)?;
+        let state = Rc::clone(&shared);
+        stack::set_raise(&lua, lua.create_function(move |_, ()| state.raise())?)?;
         let entry: Table = sandbox::install(&lua, &shared)?;
         let triggers = HookTriggers::new().every_nth_instruction(TICK_INSTRUCTIONS);
         let state = Rc::clone(&shared);
         lua.set_global_hook(triggers, move |_, _| tick(&state))?;
+        let run: Function = entry.get("run")?;
         Ok(Self {
             loaded: entry.get("loaded")?,
             load: entry.get("load")?,
-            run: entry.get("run")?,
+            register: entry.get::<Option<_>>("register")?.unwrap_or_else(|| run.clone()),
+            run,
             sweep: entry.get("sweep")?,
             runs: 0,
             shared,
@@ -232,9 +305,8 @@ impl Vm {
     /// Runs what was compiled under this number as the code of a library, which may only register
     /// functions; the error's text, code first.
     pub(super) fn register(&self, number: u32, host: &mut dyn Host) -> Result<(), Vec<u8>> {
-        self.shared.begin_run();
-        let result = host::with_host_set(host, || self.invoke((number, mlua::Nil, mlua::Nil)));
-        let error = match result {
+        let none = Args::new(&[], &[]);
+        let error = match self.invoke(&self.register, number, none, none, host) {
             Ok((true, _)) => return Ok(()),
             Ok((false, error)) => error,
             Err(error) => Value::Error(Box::new(error)),
@@ -254,13 +326,7 @@ impl Vm {
         host: &mut dyn Host,
         out: &mut Reply,
     ) -> Outcome {
-        self.shared.begin_run();
-        let result = host::with_host_set(host, || {
-            let keys = self.lua.create_sequence_from(keys.iter().map(convert::string))?;
-            let argv = self.lua.create_sequence_from(argv.iter().map(convert::string))?;
-            self.invoke((target.number, keys, argv))
-        });
-        let outcome = match result {
+        let outcome = match self.invoke(&self.run, target.number, keys, argv, host) {
             Ok((true, value)) => convert::reply(&value, self.shared.proto.get(), out),
             Ok((false, error)) => self.reply_failure(target, &error, out),
             Err(error) => self.reply_failure(target, &Value::Error(Box::new(error)), out),
@@ -270,9 +336,18 @@ impl Vm {
         outcome
     }
 
-    fn invoke(&self, args: impl IntoLuaMulti) -> mlua::Result<(bool, Value)> {
+    fn invoke(
+        &self,
+        entry: &Function,
+        number: u32,
+        keys: Args<'_>,
+        argv: Args<'_>,
+        host: &mut dyn Host,
+    ) -> mlua::Result<(bool, Value)> {
+        self.shared.begin_run();
         self.lua.set_memory_limit(MEMORY_LIMIT)?;
-        let result = self.run.call(args);
+        let run = Run { shared: &self.shared, keys, argv };
+        let result = host::with_host_set(host, || RUN.set(&run, || entry.call(number)));
         self.lua.set_memory_limit(0)?;
         result
     }

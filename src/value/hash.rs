@@ -65,7 +65,7 @@ impl Keyed for Pair {
     }
 
     fn prefetch(&self) {
-        prefetch(&raw const self.0.header);
+        prefetch(&self.0.header);
     }
 }
 
@@ -104,8 +104,8 @@ impl Prefetch for Hash {
     fn prefetch_body(&self) {
         match &self.0 {
             Repr::Plain(Plain::Pack(pack)) => pack.prefetch(),
-            Repr::Plain(Plain::Table(dict)) => prefetch::<Dict<Pair>>(&raw const **dict),
-            Repr::Timed(timed) => prefetch::<Timed>(&raw const **timed),
+            Repr::Plain(Plain::Table(dict)) => prefetch::<Dict<Pair>>(dict),
+            Repr::Timed(timed) => prefetch::<Timed>(timed),
         }
     }
 

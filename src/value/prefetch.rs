@@ -27,11 +27,11 @@ impl Value {
     /// Asks for the block of a collection or a string that stands apart.
     pub fn prefetch(&self) {
         match self {
-            Self::Str(bytes) => prefetch::<Vec<u8>>(&raw const **bytes),
-            Self::Hash(hash) => prefetch::<Hash>(&raw const **hash),
-            Self::List(list) => prefetch::<List>(&raw const **list),
-            Self::Set(set) => prefetch::<Set>(&raw const **set),
-            Self::ZSet(zset) => prefetch::<ZSet>(&raw const **zset),
+            Self::Str(bytes) => prefetch::<Vec<u8>>(bytes),
+            Self::Hash(hash) => prefetch::<Hash>(hash),
+            Self::List(list) => prefetch::<List>(list),
+            Self::Set(set) => prefetch::<Set>(set),
+            Self::ZSet(zset) => prefetch::<ZSet>(zset),
             _ => {}
         }
     }
@@ -39,7 +39,7 @@ impl Value {
     /// Asks for a collection's listpack or table, or for a string's first bytes; its block is read.
     pub fn prefetch_body(&self) {
         match self {
-            Self::Str(bytes) => prefetch(bytes.as_ptr()),
+            Self::Str(bytes) => bytes.first().into_iter().for_each(prefetch),
             _ => self.target().into_iter().for_each(Prefetch::prefetch_body),
         }
     }

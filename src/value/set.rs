@@ -43,7 +43,7 @@ impl Keyed for Member {
     }
 
     fn prefetch(&self) {
-        prefetch(&raw const self.0.header);
+        prefetch(&self.0.header);
     }
 }
 
@@ -63,7 +63,7 @@ impl Prefetch for Set {
         match &self.0 {
             Repr::Ints(ints) => ints.prefetch(),
             Repr::Pack(pack) => pack.prefetch(),
-            Repr::Table(dict) => prefetch::<Dict<Member>>(&raw const **dict),
+            Repr::Table(dict) => prefetch::<Dict<Member>>(dict),
         }
     }
 

@@ -49,7 +49,7 @@ impl Keyed for Member {
     }
 
     fn prefetch(&self) {
-        prefetch(&raw const self.0.header);
+        prefetch(&self.0.header);
     }
 }
 
@@ -139,7 +139,7 @@ impl Prefetch for ZSet {
     fn prefetch_body(&self) {
         match &self.0 {
             Repr::Packed(pack) => pack.prefetch(),
-            Repr::Large(large) => prefetch::<Large>(&raw const **large),
+            Repr::Large(large) => prefetch::<Large>(large),
         }
     }
 

@@ -125,7 +125,7 @@ impl<T> Segment<T> {
     /// Asks for the line of the tags.
     #[inline]
     pub(super) fn prefetch_tags(&self) {
-        prefetch(&raw const self.0.header.line[LEN]);
+        prefetch(&self.0.header.line[LEN]);
     }
 
     /// Asks for the slot whose tag equals `tag`; the tags are read.
