@@ -9,10 +9,12 @@
 //! little-endian. An entry is an encoding byte with payload, then the length of both written so
 //! that it can be read backwards. Text that is a canonical integer is stored as one.
 
+mod image;
 mod search;
 
 use std::fmt;
 
+use self::image::Image;
 use crate::util::num::{IntBuf, fmt_i64, parse_i64};
 use crate::util::prefetch::prefetch_all;
 
@@ -28,7 +30,7 @@ const MAX_INT_TEXT: usize = 20;
 
 /// A listpack. See the module for the format.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Listpack(Vec<u8>);
+pub struct Listpack(Image);
 
 /// The bytes given to [`Listpack::from_bytes`] are no listpack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,22 +173,16 @@ impl<'a> Encoded<'a> {
     }
 
     fn write(&self, out: &mut [u8]) {
+        // Encoding and back length mostly are one byte: too little for a copy.
+        let put = |out: &mut [u8], bytes: &[u8]| match (out, bytes) {
+            ([place], [byte]) => *place = *byte,
+            (out, bytes) => out.copy_from_slice(bytes),
+        };
         let (head, rest) = out.split_at_mut(self.head_len);
         let (body, back) = rest.split_at_mut(self.body.len());
-        head.copy_from_slice(&self.head[..self.head_len]);
-        body.copy_from_slice(self.body);
-        back.copy_from_slice(&self.back[..self.back_len]);
-    }
-
-    fn append_to(&self, out: &mut Vec<u8>) {
-        // Encoding and back length mostly are one byte: too little for a copy.
-        let put = |out: &mut Vec<u8>, bytes: &[u8]| match bytes {
-            [byte] => out.push(*byte),
-            _ => out.extend_from_slice(bytes),
-        };
-        put(out, &self.head[..self.head_len]);
-        put(out, self.body);
-        put(out, &self.back[..self.back_len]);
+        put(head, &self.head[..self.head_len]);
+        put(body, self.body);
+        put(back, &self.back[..self.back_len]);
     }
 }
 
@@ -254,11 +250,10 @@ fn back_length(len: usize) -> ([u8; 5], usize) {
     (back, size)
 }
 
-/// Reads the back length that ends just before `end`.
-fn read_back_length(bytes: &[u8], end: usize) -> Option<usize> {
+/// Reads the back length that ends `bytes`.
+fn read_back_length(bytes: &[u8]) -> Option<usize> {
     let mut len = 0usize;
-    for step in 0..5 {
-        let byte = *bytes.get(end.checked_sub(step + 1)?)?;
+    for (step, &byte) in bytes.iter().rev().take(5).enumerate() {
         len |= usize::from(byte & 0x7F) << (7 * step);
         if byte & 0x80 == 0 {
             return Some(len);
@@ -317,7 +312,8 @@ impl fmt::Debug for Listpack {
 impl Listpack {
     /// Asks for the first KiB to be brought into the processor's cache.
     pub fn prefetch(&self) {
-        prefetch_all(&self.0[..self.0.len().min(1024)]);
+        let bytes = self.as_bytes();
+        prefetch_all(&bytes[..bytes.len().min(1024)]);
     }
 
     /// An empty listpack.
@@ -329,9 +325,7 @@ impl Listpack {
     /// An empty listpack with space for `bytes` of entries as they are encoded.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        let mut image = Vec::with_capacity(HEADER + 1 + bytes);
-        image.extend_from_slice(&[HEADER as u8 + 1, 0, 0, 0, 0, 0, END]);
-        Self(image)
+        Self(Image::with_room(bytes))
     }
 
     /// Takes an image, such as one from an RDB file, after validating all of it.
@@ -340,19 +334,14 @@ impl Listpack {
     /// If the header, an entry, or the end mark is not as the format has it.
     pub fn from_bytes(image: Vec<u8>) -> Result<Self, CorruptListpack> {
         validate(&image).ok_or(CorruptListpack)?;
-        Ok(Self(image))
+        Ok(Self(image.into()))
     }
 
     /// The image in Redis's format.
+    #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The image, taken out.
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.0.bytes()
     }
 
     /// Size of the image in bytes.
@@ -468,7 +457,7 @@ impl Listpack {
     /// The value at an offset and the offset after its entry.
     #[inline]
     fn entry(&self, at: usize) -> Option<(Element<'_>, usize)> {
-        let (element, len) = decode(self.0.get(at..)?)?;
+        let (element, len) = decode(self.0.from(at)?)?;
         Some((element, at + len + back_size(len)))
     }
 
@@ -488,7 +477,7 @@ impl Listpack {
         if at <= HEADER {
             return None;
         }
-        let len = read_back_length(&self.0, at)?;
+        let len = read_back_length(self.0.up_to(at)?)?;
         at.checked_sub(len + back_size(len)).map(Pos::new)
     }
 
@@ -505,7 +494,7 @@ impl Listpack {
     /// The values from `pos` to the last.
     #[must_use]
     pub fn iter_from(&self, pos: Option<Pos>) -> Iter<'_> {
-        Iter { list: self, at: pos.map_or(self.end(), Pos::at) }
+        Iter { image: self.as_bytes(), at: pos.map_or(self.end(), Pos::at) }
     }
 
     /// The values from last to first.
@@ -524,7 +513,7 @@ impl Listpack {
     /// passing over the next `skip`; so `skip` 1 looks at the fields of pairs.
     #[must_use]
     pub fn find(&self, from: Pos, needle: &[u8], skip: usize) -> Option<Pos> {
-        search::find(&self.0, from.at(), needle, skip).map(Pos::new)
+        search::find(self.as_bytes(), from.at(), needle, skip).map(Pos::new)
     }
 
     /// Finds a pair by its first half and returns the positions of both.
@@ -538,28 +527,27 @@ impl Listpack {
 
     /// Adds a value at the end.
     pub fn push_back<'a>(&mut self, value: impl Into<Element<'a>>) {
-        self.splice(self.end(), 0, value.into(), 1);
+        let entry = Encoded::new(value.into());
+        entry.write(self.0.open_back(entry.len()));
+        self.count_more(1);
     }
 
     /// Adds a value at the front.
     pub fn push_front<'a>(&mut self, value: impl Into<Element<'a>>) {
-        self.splice(HEADER, 0, value.into(), 1);
+        let entry = Encoded::new(value.into());
+        entry.write(self.0.open_front(entry.len()));
+        self.count_more(1);
     }
 
     /// Adds several values at the end: the header is written once.
     pub fn push_all<'a>(&mut self, values: impl IntoIterator<Item = Element<'a>>) {
-        self.0.pop();
         let mut added = 0u16;
         for value in values {
             let entry = Encoded::new(value);
-            // And the end mark.
-            self.reserve(entry.len() + 1);
-            entry.append_to(&mut self.0);
+            entry.write(self.0.open_back(entry.len()));
             added = added.saturating_add(1);
         }
-        self.reserve(1);
-        self.0.push(END);
-        self.write_header(self.grown_count(added));
+        self.count_more(added);
     }
 
     /// Adds an integer at the end.
@@ -575,14 +563,14 @@ impl Listpack {
 
     /// Puts a value before `pos` and returns its position; the old entry is after it.
     pub fn insert_before<'a>(&mut self, pos: Pos, value: impl Into<Element<'a>>) -> Pos {
-        self.splice(pos.at(), 0, value.into(), 1);
+        self.insert(pos.at(), value.into());
         pos
     }
 
     /// Puts a value after `pos` and returns its position.
     pub fn insert_after<'a>(&mut self, pos: Pos, value: impl Into<Element<'a>>) -> Pos {
         let at = self.entry_end(pos.at());
-        self.splice(at, 0, value.into(), 1);
+        self.insert(at, value.into());
         Pos::new(at)
     }
 
@@ -599,8 +587,18 @@ impl Listpack {
 
     /// Replaces the value at `pos`, which stays its position.
     pub fn replace<'a>(&mut self, pos: Pos, value: impl Into<Element<'a>>) -> Pos {
-        let old = self.entry_end(pos.at()) - pos.at();
-        self.splice(pos.at(), old, value.into(), 0);
+        let at = pos.at();
+        let (entry, old) = (Encoded::new(value.into()), self.entry_end(at) - at);
+        let len = entry.len();
+        if len > old {
+            self.0.open(at, len - old);
+        } else if len < old {
+            self.0.close(at..at + old - len);
+        }
+        entry.write(self.0.slot(at, len));
+        if len != old {
+            self.count_more(0);
+        }
         pos
     }
 
@@ -635,28 +633,21 @@ impl Listpack {
 
     /// Adds all entries of `other` at the end.
     pub fn append(&mut self, other: &Self) {
-        let entries = &other.0[HEADER..other.end()];
-        let added = self.grown_count(other.header_count());
-        self.reserve(entries.len());
-        self.0.pop();
-        self.0.extend_from_slice(entries);
-        self.0.push(END);
-        self.write_header(added);
+        let entries = &other.as_bytes()[HEADER..other.end()];
+        self.0.open_back(entries.len()).copy_from_slice(entries);
+        self.count_more(other.header_count());
     }
 
     /// Takes the entries from `index` on out into a listpack of their own.
     #[must_use]
     pub fn split_off(&mut self, index: usize) -> Self {
-        let mut tail = Self::new();
         let total = self.len();
         let Some(pos) = i64::try_from(index).ok().and_then(|index| self.seek(index)) else {
-            return tail;
+            return Self::new();
         };
         let cut = pos.at()..self.end();
-        tail.0.pop();
-        tail.0.reserve_exact(cut.len() + 1);
-        tail.0.extend_from_slice(&self.0[cut.clone()]);
-        tail.0.push(END);
+        let mut tail = Self::with_capacity(cut.len());
+        tail.0.open_back(cut.len()).copy_from_slice(&self.as_bytes()[cut.clone()]);
         tail.write_header(clamp_count(total - index));
         self.cut(cut, total - index);
         tail
@@ -667,21 +658,15 @@ impl Listpack {
         self.entry(at).map_or(self.end(), |(_, next)| next)
     }
 
-    /// Replaces `removed` bytes at `at` by one entry; `added` is the change of the count.
-    fn splice(&mut self, at: usize, removed: usize, value: Element<'_>, added: u16) {
+    /// Puts an entry at an offset, before the one there.
+    fn insert(&mut self, at: usize, value: Element<'_>) {
         let entry = Encoded::new(value);
-        let (old_len, len) = (self.0.len(), entry.len());
-        let tail = at + removed;
-        if len > removed {
-            self.reserve(len - removed);
-            self.0.resize(old_len + len - removed, 0);
-        }
-        if len != removed {
-            self.0.copy_within(tail..old_len, at + len);
-            self.0.truncate(old_len + len - removed);
-        }
-        entry.write(&mut self.0[at..at + len]);
-        self.write_header(self.grown_count(added));
+        let len = entry.len();
+        entry.write(match at {
+            HEADER => self.0.open_front(len),
+            _ => self.0.open(at, len),
+        });
+        self.count_more(1);
     }
 
     /// Removes bytes that hold `count` entries.
@@ -689,44 +674,34 @@ impl Listpack {
         if count == 0 {
             return;
         }
-        self.0.drain(range);
+        self.0.close(range);
+        self.0.release();
         let left = match self.header_count() {
             UNKNOWN_COUNT => UNKNOWN_COUNT,
             known => known.saturating_sub(u16::try_from(count).unwrap_or(known)),
         };
         self.write_header(left);
-        self.release();
     }
 
     #[inline]
     fn header_count(&self) -> u16 {
-        u16::from_le_bytes([self.0[4], self.0[5]])
+        let header = self.0.from(0).and_then(<[u8]>::first_chunk::<HEADER>);
+        header.map_or(0, |header| u16::from_le_bytes([header[4], header[5]]))
     }
 
-    /// The header's count after `added` more; once unknown, it stays so.
-    fn grown_count(&self, added: u16) -> u16 {
-        self.header_count().saturating_add(added)
+    /// Has the header tell the size, and `added` more entries; once their number is unknown, it
+    /// stays so.
+    #[inline]
+    fn count_more(&mut self, added: u16) {
+        self.write_header(self.header_count().saturating_add(added));
     }
 
     #[inline]
     fn write_header(&mut self, count: u16) {
         let total = self.0.len() as u32;
-        self.0[..4].copy_from_slice(&total.to_le_bytes());
-        self.0[4..HEADER].copy_from_slice(&count.to_le_bytes());
-    }
-
-    /// Makes room with at most an eighth to spare: small collections are many.
-    fn reserve(&mut self, extra: usize) {
-        if self.0.capacity() - self.0.len() < extra {
-            self.0.reserve_exact(extra + self.0.len() / 8);
-        }
-    }
-
-    /// Gives memory back once more than half is unused.
-    fn release(&mut self) {
-        if self.0.capacity() > 64 && self.0.capacity() > 2 * self.0.len() {
-            self.0.shrink_to(self.0.len() + self.0.len() / 8);
-        }
+        let header = self.0.slot(0, HEADER);
+        header[..4].copy_from_slice(&total.to_le_bytes());
+        header[4..].copy_from_slice(&count.to_le_bytes());
     }
 }
 
@@ -767,7 +742,7 @@ fn validate(image: &[u8]) -> Option<()> {
 /// Values from first to last; see [`Listpack::iter`].
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
-    list: &'a Listpack,
+    image: &'a [u8],
     at: usize,
 }
 
@@ -775,7 +750,7 @@ impl Iter<'_> {
     /// The entry that `next` will return.
     #[must_use]
     pub fn pos(&self) -> Option<Pos> {
-        self.list.pos(self.at)
+        (self.at + 1 < self.image.len()).then(|| Pos::new(self.at))
     }
 }
 
@@ -784,8 +759,8 @@ impl<'a> Iterator for Iter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Element<'a>> {
-        let (element, next) = self.list.entry(self.at)?;
-        self.at = next;
+        let (element, len) = decode(self.image.get(self.at..)?)?;
+        self.at += len + back_size(len);
         Some(element)
     }
 }

@@ -6,4 +6,5 @@ pub mod geohash;
 pub mod hyperloglog;
 pub mod intset;
 pub mod listpack;
+mod size_class;
 pub mod tree;

@@ -6,8 +6,9 @@ use std::mem::{size_of, size_of_val};
 
 use triomphe::Arc;
 
-use super::segment::{FULL, Put, Segment, size_class};
+use super::segment::{FULL, Put, Segment};
 use super::{KeyHash, Keyed, tag_of};
+use crate::ds::size_class::size_class;
 
 /// The hash bits that a chunk's map takes.
 const CHUNK_BITS: u8 = 8;

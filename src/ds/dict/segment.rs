@@ -6,6 +6,7 @@ use std::mem::{replace, size_of};
 use triomphe::{Arc, HeaderSlice};
 
 use super::{KeyHash, Keyed, tag_of};
+use crate::ds::size_class::size_class;
 use crate::util::prefetch::prefetch;
 
 /// Items that have a tag; one more splits the segment. With the reference count, the tags, the
@@ -325,13 +326,6 @@ impl Iterator for Matches {
             self.word += 1;
         }
     }
-}
-
-/// The bytes that the allocator sets aside for a request (jemalloc's size classes: four to a
-/// doubling, at least 16 apart).
-pub(super) fn size_class(bytes: usize) -> usize {
-    let step = (bytes.saturating_sub(1).checked_ilog2().map_or(1, |bits| 1 << bits) / 4).max(16);
-    bytes.next_multiple_of(step)
 }
 
 fn allocation<T>(slots: usize) -> usize {

@@ -1,6 +1,8 @@
 //! Tests of the listpack: fixed images, and a model against `Vec`.
 
+use super::image::MAX_GAP;
 use super::*;
+use crate::ds::size_class::size_class;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -8,9 +10,13 @@ fn texts(list: &Listpack) -> Vec<Vec<u8>> {
     list.iter().map(|element| element.to_vec()).collect()
 }
 
-/// The image is valid and both directions agree with the model.
+/// The image is valid, no other than one that was only pushed to at its end, and both directions agree with
+/// the model.
 fn check(list: &Listpack, model: &[Vec<u8>]) {
     assert_eq!(validate(list.as_bytes()), Some(()));
+    assert_eq!(list.as_bytes().len(), list.byte_len());
+    let built: Listpack = model.iter().map(Vec::as_slice).collect();
+    assert_eq!(list.as_bytes(), built.as_bytes());
     assert_eq!(texts(list), model);
     let backwards: Vec<_> = list.iter_rev().map(|element| element.to_vec()).collect();
     assert!(backwards.iter().eq(model.iter().rev()));
@@ -101,15 +107,114 @@ fn size_limits() {
     assert!(!list.fits(MAX_BYTES, usize::MAX) && !list.fits(usize::MAX, usize::MAX));
 }
 
+/// An eighth to spare, up to the allocator's next class; or what removals left, which is no more
+/// than the image.
+fn assert_modest(list: &Listpack) {
+    let (len, capacity) = (list.byte_len(), list.capacity());
+    let most = size_class(len + len / 8).max(2 * len).max(64);
+    assert!(capacity <= most, "{capacity} bytes for {len}");
+}
+
 #[test]
 fn spare_memory_is_modest() {
-    let mut list = Listpack::new();
+    let (mut back, mut front) = (Listpack::new(), Listpack::new());
     for value in 0..2000i64 {
-        list.push_back(value.to_string().repeat(3).as_bytes());
-        assert!(list.capacity() <= list.byte_len() * 9 / 8 + 16);
+        let text = value.to_string().repeat(3);
+        back.push_back(text.as_bytes());
+        front.push_front(text.as_bytes());
+        let len = back.byte_len();
+        assert!(back.capacity() <= size_class(len + len / 8));
+        assert!(front.capacity() <= size_class(len + len / 8));
     }
-    list.remove_range_at(0, 1900);
-    assert!(list.capacity() <= list.byte_len() * 2 + 64);
+    for mut list in [back, front] {
+        let exact = list.clone();
+        assert_eq!((exact.capacity(), &exact), (list.byte_len(), &list));
+        list.remove_range_at(0, 1900);
+        assert_modest(&list);
+        list.push_front(1);
+        list.shrink_to_fit();
+        assert_eq!(list.capacity(), list.byte_len());
+        list.remove_range_at(0, 101);
+        assert!(list.is_empty() && list.capacity() <= 64);
+    }
+}
+
+/// How often the bytes that stay, or those between them, were moved: each of `edits` must change
+/// `list` at its ends alone. The first text that is `x` alone is watched.
+fn moves(list: &mut Listpack, edits: impl Iterator<Item = fn(&mut Listpack)>) -> usize {
+    let watched = |list: &Listpack| {
+        let at = list.find(list.first().unwrap(), b"x", 0).unwrap().at();
+        list.as_bytes()[at..].as_ptr()
+    };
+    let mut before = watched(list);
+    edits.fold(0, |moves, edit| {
+        edit(list);
+        let now = watched(list);
+        moves + usize::from(std::mem::replace(&mut before, now) != now)
+    })
+}
+
+/// A listpack of about 8 KiB.
+fn full() -> Listpack {
+    (0..1000).map(|at| if at == 500 { b"x".as_slice() } else { b"member" }).collect()
+}
+
+const PUSH_FRONT: fn(&mut Listpack) = |list| list.push_front(b"member".as_slice());
+const PUSH_BACK: fn(&mut Listpack) = |list| list.push_back(b"member".as_slice());
+const POP_FRONT: fn(&mut Listpack) = |list| list.remove_range_at(0, 1);
+const POP_BACK: fn(&mut Listpack) = |list| list.remove_range_at(-1, 1);
+
+#[test]
+fn edits_at_the_ends_seldom_move_the_rest() {
+    let pushes = [PUSH_FRONT, PUSH_BACK].into_iter().cycle().take(2000);
+    assert!(moves(&mut full(), std::iter::repeat_n(PUSH_FRONT, 1000)) < 12);
+    assert!(moves(&mut full(), pushes) < 40);
+    assert!(moves(&mut full(), std::iter::repeat_n(POP_FRONT, 500)) < 3);
+    assert!(moves(&mut full(), std::iter::repeat_n(POP_BACK, 499)) < 3);
+    for pair in [[PUSH_FRONT, POP_FRONT], [PUSH_BACK, POP_BACK]] {
+        assert!(moves(&mut full(), pair.into_iter().cycle().take(2000)) < 3);
+    }
+}
+
+#[test]
+fn queues_seldom_move_what_waits() {
+    for (push, pop) in [(PUSH_FRONT, -1), (PUSH_BACK, 0)] {
+        let (mut list, mut moves) = (full(), 0);
+        for _ in 0..5000 {
+            // The entry in the middle, which both edits leave there.
+            let address = |list: &Listpack, index| {
+                let at = list.seek(index).unwrap().at();
+                list.as_bytes()[at..].as_ptr()
+            };
+            let before = address(&list, 500);
+            push(&mut list);
+            list.remove_range_at(pop, 1);
+            let now = address(&list, if pop == 0 { 499 } else { 501 });
+            moves += usize::from(before != now);
+        }
+        assert!(moves < 200, "{moves}");
+    }
+}
+
+#[test]
+fn a_large_listpack_is_taken_from_the_front() {
+    let mut model: Vec<_> = (0..3000).map(|at| format!("{at:0100}").into_bytes()).collect();
+    let mut list: Listpack = model.iter().map(Vec::as_slice).collect();
+    assert!(list.byte_len() > 4 * MAX_GAP);
+    for count in [1].repeat(1400).into_iter().chain([700, 3, 200, 690]) {
+        list.remove_range_at(0, count);
+        model.drain(..count);
+        if model.len() % 50 == 7 {
+            list.push_front(&*vec![b'y'; 100]);
+            model.insert(0, vec![b'y'; 100]);
+            check(&list, &model);
+        }
+        assert_modest(&list);
+    }
+    let huge = vec![b'z'; MAX_GAP + 1];
+    list.push_front(&*huge);
+    model.insert(0, huge);
+    check(&list, &model);
 }
 
 #[test]
@@ -230,8 +335,13 @@ enum Edit {
     After(usize, Vec<u8>),
     Replace(usize, Vec<u8>),
     Remove(usize, usize),
+    FrontAll(Vec<Vec<u8>>),
+    PopFront(usize),
+    PopBack(usize),
     Split(usize),
     AppendSelf,
+    Copy,
+    Shrink,
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -244,8 +354,13 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => (at.clone(), text()).prop_map(|(at, text)| Edit::After(at, text)),
         2 => (at.clone(), text()).prop_map(|(at, text)| Edit::Replace(at, text)),
         2 => (at.clone(), 0usize..4).prop_map(|(at, count)| Edit::Remove(at, count)),
+        2 => proptest::collection::vec(text(), 0..9).prop_map(Edit::FrontAll),
+        2 => (0usize..4).prop_map(Edit::PopFront),
+        2 => (0usize..4).prop_map(Edit::PopBack),
         1 => at.prop_map(Edit::Split),
         1 => Just(Edit::AppendSelf),
+        1 => Just(Edit::Copy),
+        1 => Just(Edit::Shrink),
     ]
 }
 
@@ -290,6 +405,29 @@ fn apply(list: &mut Listpack, model: &mut Vec<Vec<u8>>, edit: Edit) {
             model.drain(index..model.len().min(index + count));
             assert_eq!(next.map(|pos| list.get(pos).to_vec()).as_ref(), model.get(index));
         }
+        Edit::FrontAll(texts) => {
+            for text in texts {
+                list.push_front(&*text);
+                model.insert(0, text);
+            }
+        }
+        Edit::PopFront(count) => {
+            list.remove_range_at(0, count);
+            model.drain(..count.min(model.len()));
+        }
+        Edit::PopBack(count) => {
+            let count = count.min(model.len());
+            list.remove_range_at(-(count as i64), count);
+            model.truncate(model.len() - count);
+        }
+        Edit::Copy => {
+            *list = list.clone();
+            assert_eq!(list.capacity(), list.byte_len());
+        }
+        Edit::Shrink => {
+            list.shrink_to_fit();
+            assert_eq!(list.capacity(), list.byte_len());
+        }
         Edit::Split(at) => {
             let index = at % (list.len() + 1);
             let tail = list.split_off(index);
@@ -312,6 +450,24 @@ proptest! {
         for edit in edits {
             apply(&mut list, &mut model, edit);
             check(&list, &model);
+        }
+    }
+
+    #[test]
+    fn short_entries_agree_with_a_vec(edits in proptest::collection::vec((0..8u8, 0..60usize), 0..300)) {
+        let (mut list, mut model) = (Listpack::new(), Vec::new());
+        for (kind, at) in edits {
+            let text = "x".repeat(at % 13).into_bytes();
+            apply(&mut list, &mut model, match kind {
+                0 | 1 => Edit::Front(text),
+                2 => Edit::Back(text),
+                3 | 4 => Edit::Before(at, text),
+                5 => Edit::PopFront(at % 3),
+                6 => Edit::PopBack(at % 3),
+                _ => Edit::Remove(at, 1),
+            });
+            check(&list, &model);
+            assert_modest(&list);
         }
     }
 

@@ -2,7 +2,8 @@
 //! shared nodes by copying first (`make_mut`). It never searches: the caller brings the path.
 
 use super::Item;
-use super::run::{Run, Span, size_class};
+use super::run::{Run, Span};
+use crate::ds::size_class::size_class;
 use std::mem::size_of;
 use std::ops::Range;
 use triomphe::Arc;

@@ -3,6 +3,8 @@
 
 use std::mem::size_of;
 
+use crate::ds::size_class::size_class;
+
 /// Whether a node lies on the tree's left or right edge. Edge nodes may be nearly empty; all others may not.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
@@ -22,19 +24,6 @@ impl Span {
     /// True when the node touches either edge of the tree.
     pub fn on_edge(self) -> bool {
         self.left || self.right
-    }
-}
-
-/// The size in bytes that jemalloc really gives for a request (four classes to a doubling).
-pub(super) fn size_class(bytes: usize) -> usize {
-    match bytes {
-        0 => 0,
-        1..=8 => 8,
-        9..=128 => bytes.next_multiple_of(16),
-        _ => {
-            let step = (bytes.next_power_of_two() / 8).max(16);
-            bytes.next_multiple_of(step)
-        }
     }
 }
 
