@@ -5,7 +5,7 @@
 
 use mlua::{Either, IntoLua, Lua, Table, Value};
 
-use super::stack::Stack;
+use super::stack::{Slot, Stack, TableAt};
 use super::vm::Outcome;
 use crate::resp::{Args, Proto, Reply};
 use crate::util::num;
@@ -18,6 +18,8 @@ const MAX_REPLY: usize = 2 << 30;
 const MAX_ROOM: usize = 4_096;
 /// The field of an error table that tells that the command that failed has counted the error.
 const COUNTED: &[u8] = b"ignore_error_stats_update";
+/// The text of an error without one.
+const UNKNOWN_ERROR: &[u8] = b"ERR unknown error";
 
 /// Bytes that become a Lua string; text takes a shorter way than other bytes.
 pub(super) fn string(bytes: &[u8]) -> Either<&str, Bytes<'_>> {
@@ -189,171 +191,198 @@ fn parse_double(text: &[u8]) -> f64 {
 
 // Lua to RESP ------------------------------------------------------------------------------------
 
-/// Writes a script's result as its reply. `script` is the protocol that the script chose, which
-/// decides what its booleans mean.
-pub(super) fn reply(value: &Value, script: Proto, out: &mut Reply) -> Outcome {
+/// Writes a script's result, which is on top of the stack, as its reply; notes errors in it. `script` is the
+/// protocol that the script chose, which decides what its booleans mean.
+pub(super) fn reply(stack: &mut Stack<'_>, script: Proto, out: &mut Reply, outcome: &mut Outcome) {
     let start = out.len();
     let limit = start.saturating_add(MAX_REPLY);
-    let mut writer = Writer { script, limit, outcome: Outcome::default() };
-    writer.value(value, 0, out);
+    Writer { script, limit, outcome }.value(stack, 0, out);
     if out.len() > limit {
         out.truncate(start);
         const TOO_LONG: &[u8] = b"ERR the reply of the script is too long";
         out.error_text(TOO_LONG);
-        writer.outcome.fail(TOO_LONG, false);
+        outcome.fail(TOO_LONG, false);
     }
-    writer.outcome
 }
 
-struct Writer {
+/// It owns nothing, as [`Native`](super::stack::Native) demands. Each of its functions leaves the stack as
+/// it was.
+struct Writer<'a> {
     script: Proto,
     /// Length of the output past which nothing more is written.
     limit: usize,
-    outcome: Outcome,
+    outcome: &'a mut Outcome,
 }
 
-impl Writer {
-    fn value(&mut self, value: &Value, depth: usize, out: &mut Reply) {
+impl Writer<'_> {
+    /// Writes the value on top of the stack.
+    fn value(&mut self, stack: &mut Stack<'_>, depth: usize, out: &mut Reply) {
         if out.len() > self.limit {
             return;
         }
-        match value {
-            Value::String(text) => out.bulk(&text.as_bytes()),
-            Value::Integer(int) => out.int(*int),
-            Value::Number(number) => out.int(truncate(*number)),
-            Value::Boolean(value) => match (self.script, value) {
-                (Proto::Resp3, value) => out.bool(*value),
+        match stack.top() {
+            Slot::Text(text) => out.bulk(text),
+            Slot::Number(number) => out.int(truncate(number)),
+            Slot::Bool(value) => match (self.script, value) {
+                (Proto::Resp3, value) => out.bool(value),
                 (Proto::Resp2, true) => out.int(1),
                 (Proto::Resp2, false) => out.null(),
             },
-            Value::Table(_) if depth >= MAX_REPLY_DEPTH => {
+            Slot::Table if depth >= MAX_REPLY_DEPTH => {
                 const TOO_DEEP: &[u8] = b"ERR reached lua stack limit";
                 out.error_text(TOO_DEEP);
                 self.outcome.fail(TOO_DEEP, false);
             }
-            Value::Table(table) => {
-                if !self.tagged(table, depth, out) {
-                    self.array(table, depth, out);
-                }
-            }
-            _ => out.null(),
+            Slot::Table => self.table(stack, depth, out),
+            Slot::Nil | Slot::Other => out.null(),
         }
     }
 
-    /// Writes a table that stands for a reply of some kind; false if it is a plain array.
-    fn tagged(&mut self, table: &Table, depth: usize, out: &mut Reply) -> bool {
-        let field = |name: &str| table.raw_get::<Value>(name).unwrap_or(Value::Nil);
-        if is_text(&field("err")) {
-            let text = err_text(table);
-            out.error_text(&text);
-            self.outcome.fail(&text, is_counted(table));
-        } else if let Some(text) = as_text(&field("ok")) {
-            out.simple(&text);
-        } else if let Some(value) = as_number(&field("double")) {
-            out.double(value);
-        } else if let Value::Table(map) = field("map") {
-            self.map(&map, depth, out);
-        } else if let Value::Table(set) = field("set") {
-            self.set(&set, depth, out);
-        } else if let Some(digits) = as_text(&field("big_number")) {
+    fn table(&mut self, stack: &mut Stack<'_>, depth: usize, out: &mut Reply) {
+        let height = stack.len();
+        if let Some(table) = stack.table(height) {
+            let tagged = self.tagged(table, stack, depth, out);
+            stack.truncate(height);
+            if !tagged {
+                self.array(table, stack, depth, out);
+                stack.truncate(height);
+            }
+        }
+    }
+
+    /// Writes a table that stands for a reply of some kind; false if it is a plain array. It leaves
+    /// something on the stack.
+    fn tagged(
+        &mut self,
+        table: TableAt,
+        stack: &mut Stack<'_>,
+        depth: usize,
+        out: &mut Reply,
+    ) -> bool {
+        let height = stack.len();
+        let field = |stack: &mut Stack<'_>, name: &[u8]| {
+            stack.truncate(height);
+            stack.push_field(table, name);
+        };
+        field(stack, COUNTED);
+        let counted = stack.top() == Slot::Bool(true);
+        field(stack, b"err");
+        if let Slot::Text(text) = stack.top() {
+            let text = if text.is_empty() { UNKNOWN_ERROR } else { text };
+            out.error_text(text);
+            self.outcome.fail(text, counted);
+            return true;
+        }
+        field(stack, b"ok");
+        if let Slot::Text(text) = stack.top() {
+            out.simple(text);
+            return true;
+        }
+        field(stack, b"double");
+        if let Slot::Number(number) = stack.top() {
+            out.double(number);
+            return true;
+        }
+        field(stack, b"map");
+        if let Some(map) = stack.table(stack.len()) {
+            self.map(map, stack, depth, out);
+            return true;
+        }
+        field(stack, b"set");
+        if let Some(set) = stack.table(stack.len()) {
+            self.set(set, stack, depth, out);
+            return true;
+        }
+        field(stack, b"big_number");
+        if let Slot::Text(digits) = stack.top() {
             let digits: Vec<u8> = digits.iter().map(|&b| unbroken(b)).collect();
             out.big_number(&digits);
-        } else if let Value::Table(verbatim) = field("verbatim_string") {
-            return verbatim_string(&verbatim, out);
-        } else {
-            return false;
+            return true;
         }
-        true
+        field(stack, b"verbatim_string");
+        let verbatim = stack.table(stack.len());
+        verbatim.is_some_and(|verbatim| verbatim_string(verbatim, stack, out))
     }
 
     /// The array ends at its first nil. The border that Lua finds is past it only if the table has
     /// holes; then the header is written last.
-    fn array(&mut self, table: &Table, depth: usize, out: &mut Reply) {
-        let len = table.raw_len();
+    fn array(&mut self, table: TableAt, stack: &mut Stack<'_>, depth: usize, out: &mut Reply) {
+        let (height, len) = (stack.len(), stack.raw_len(table));
         let mark = out.begin();
         let start = out.len();
         out.array(len);
         let header = out.len() - start;
         for index in 1..=len {
-            let value = table.raw_get::<Value>(index).unwrap_or(Value::Nil);
-            if value.is_nil() {
+            stack.push_item(table, index);
+            if stack.top() == Slot::Nil {
                 out.buf_mut().drain(start..start + header);
                 out.end_array(mark, index - 1);
                 return;
             }
-            self.value(&value, depth + 1, out);
+            self.value(stack, depth + 1, out);
+            stack.truncate(height);
             if out.len() > self.limit {
                 return;
             }
         }
     }
 
-    fn map(&mut self, map: &Table, depth: usize, out: &mut Reply) {
-        let mark = out.begin();
-        let mut len = 0;
-        let _ = map.for_each(|key: Value, value: Value| {
-            self.value(&key, depth + 1, out);
-            self.value(&value, depth + 1, out);
+    fn map(&mut self, map: TableAt, stack: &mut Stack<'_>, depth: usize, out: &mut Reply) {
+        let (mark, mut len) = (out.begin(), 0);
+        stack.push_nil();
+        let key = stack.len();
+        while stack.next(map) {
+            stack.push_copy(key);
+            self.value(stack, depth + 1, out);
+            stack.truncate(key + 1);
+            self.value(stack, depth + 1, out);
+            stack.truncate(key);
             len += 1;
-            Ok(())
-        });
+        }
         out.end_map(mark, len);
     }
 
-    fn set(&mut self, set: &Table, depth: usize, out: &mut Reply) {
-        let mark = out.begin();
-        let mut len = 0;
-        let _ = set.for_each(|member: Value, _: Value| {
-            self.value(&member, depth + 1, out);
+    fn set(&mut self, set: TableAt, stack: &mut Stack<'_>, depth: usize, out: &mut Reply) {
+        let (mark, mut len) = (out.begin(), 0);
+        stack.push_nil();
+        let key = stack.len();
+        while stack.next(set) {
+            stack.truncate(key);
+            self.value(stack, depth + 1, out);
             len += 1;
-            Ok(())
-        });
+        }
         out.end_set(mark, len);
     }
 }
 
-fn verbatim_string(table: &Table, out: &mut Reply) -> bool {
-    let field = |name: &str| table.raw_get::<Value>(name).ok().as_ref().and_then(as_text);
-    let (Some(format), Some(text)) = (field("format"), field("string")) else {
+fn verbatim_string(verbatim: TableAt, stack: &mut Stack<'_>, out: &mut Reply) -> bool {
+    stack.push_field(verbatim, b"format");
+    let format = stack.len();
+    stack.push_field(verbatim, b"string");
+    let (Slot::Text(format), Slot::Text(text)) = (stack.get(format), stack.top()) else {
         return false;
     };
     let mut tag = [b' '; 3];
-    for (to, &from) in tag.iter_mut().zip(&format) {
+    for (to, &from) in tag.iter_mut().zip(format) {
         *to = unbroken(from);
     }
-    out.verbatim(&tag, &text);
+    out.verbatim(&tag, text);
     true
 }
 
+// Errors -----------------------------------------------------------------------------------------
+
 /// The text of an error table, code first.
 pub(super) fn err_text(table: &Table) -> Vec<u8> {
-    let err = table.raw_get::<Value>("err").ok();
-    let text = err.as_ref().and_then(as_text).unwrap_or_default();
-    if text.is_empty() { b"ERR unknown error".to_vec() } else { text }
+    match table.raw_get::<Value>("err") {
+        Ok(Value::String(text)) if !text.as_bytes().is_empty() => text.as_bytes().to_vec(),
+        _ => UNKNOWN_ERROR.to_vec(),
+    }
 }
 
 /// Whether the error has been counted by the command that raised it.
 pub(super) fn is_counted(table: &Table) -> bool {
     matches!(table.raw_get(Bytes(COUNTED)), Ok(Value::Boolean(true)))
-}
-
-fn is_text(value: &Value) -> bool {
-    matches!(value, Value::String(_))
-}
-
-fn as_text(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::String(text) => Some(text.as_bytes().to_vec()),
-        _ => None,
-    }
-}
-
-fn as_number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(int) => Some(*int as f64),
-        Value::Number(number) => Some(*number),
-        _ => None,
-    }
 }
 
 fn unbroken(byte: u8) -> u8 {

@@ -158,7 +158,7 @@ fn pack(stack: &Stack<'_>, buf: &mut ArgBuf) -> Result<(), Raise> {
                 Some(int) => buf.push(itoa::Buffer::new().format(int).as_bytes()),
                 None => buf.push(num::fmt_f64(number, &mut num::F64Buf::new())),
             },
-            Slot::Other => {
+            _ => {
                 return Err(error("Lua redis lib command arguments must be strings or integers"));
             }
         }

@@ -11,7 +11,7 @@ local find, getmetatable, gmatch, gsub = string.find, getmetatable, string.gmatc
 local loadstring, match, next, pcall, rawget, rawset = loadstring, string.match, next, pcall, rawget, rawset
 local rep, resume, select, setmetatable, sub, tonumber = string.rep, coroutine.resume, select, setmetatable, string.sub, tonumber
 local tostring, type, unpack, xpcall, byte = tostring, type, unpack, xpcall, string.byte
-local recover, describe, arguments = native.recover, native.describe, native.arguments
+local recover, describe = native.recover, native.describe
 
 local CHUNK = native.library and '@user_function' or '@user_script' -- kept alive here: the 5.1 parser doesn't anchor a chunk's name
 local READONLY = 'Attempt to modify a readonly table'
@@ -384,7 +384,7 @@ local function failed(e)
   if not ok then return panic end
 end
 
-local entry = {loaded = loaded}
+local entry = {loaded = loaded, globals = G, failed = failed}
 
 function entry.load(number, source)
   local f, e = compile(source, CHUNK)
@@ -392,42 +392,22 @@ function entry.load(number, source)
   return f == nil and e or nil
 end
 
-function entry.run(number)
-  G.KEYS, G.ARGV = arguments()
-  local ok, value = xpcall(loaded[number], failed)
-  if not ok then resumed, gsubs = 0, 0 end
-  return ok, value
-end
+-- After a run that failed.
+function entry.reset() resumed, gsubs = 0, 0 end
 
--- Functions get their keys and arguments as parameters. The code of a library, which has none, runs
--- with other globals: all that it may do is to register functions. The globals are one table whose
--- content is changed, since functions are made while one shows and run while the other does.
+-- The code of a library runs with other globals: all that it may do is to register functions. The
+-- globals are one table whose content is changed, since functions are made while one shows and run
+-- while the other does.
 if native.library then
   local strict = {__index = missing}
   local L = setmetatable({redis = protect(setmetatable(native.library, strict))}, strict)
-  local called, keys, argv
-  local function invoke() return called(keys, argv) end
-
   local function show(content) real[globals], shown.__index = content, content end
 
-  local function run()
-    local ok, value = xpcall(invoke, failed)
-    if not ok then resumed, gsubs = 0, 0 end
-    called, keys, argv = nil, nil, nil
-    return ok, value
-  end
-
   function entry.register(number)
-    called = loaded[number]
     show(L)
-    local ok, value = run()
+    local ok, e = xpcall(loaded[number], failed)
     show(G)
-    return ok, value
-  end
-
-  function entry.run(number)
-    called, keys, argv = loaded[number], arguments()
-    return run()
+    return not ok and e, ok
   end
 end
 

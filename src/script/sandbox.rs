@@ -10,7 +10,6 @@ use mlua::{Lua, MultiValue, Table, Value};
 use super::libs::{self, Params};
 use super::raise::{self, Raise, SANDBOX_CHUNK, bad_arg, here};
 use super::redis_api;
-use super::stack;
 use super::vm::{self, Kind, Shared};
 
 const SOURCE: &str = include_str!("sandbox.lua");
@@ -35,7 +34,6 @@ fn natives(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     if shared.kind == Kind::Functions {
         table.set("library", redis_api::library_table(lua, shared)?)?;
     }
-    table.set("arguments", stack::function::<vm::Arguments>(lua)?)?;
     let state = Rc::clone(shared);
     table.set("recover", lua.create_function(move |lua, error| recover(lua, &state, error))?)?;
     let state = Rc::clone(shared);

@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ use super::raise::{self, KILLED, Raise};
 use super::redis_api;
 use super::register::Registering;
 use super::sandbox;
-use super::stack::{self, Native, Raised, Stack};
+use super::stack::{self, Native, Raised, Slot, Stack, TableAt};
 use crate::resp::{ArgBuf, Args, Proto, Reply};
 
 /// Lua instructions between two calls of [`Host::tick`].
@@ -97,6 +98,8 @@ pub(super) struct Shared {
     pub(super) args: RefCell<ArgBuf>,
     /// Its reply.
     pub(super) reply: RefCell<Reply>,
+    /// The reply of the run, and the errors in it.
+    result: RefCell<(Reply, Outcome)>,
     failure: RefCell<Option<Failure>>,
     /// What a native function on Lua's stack has left to be raised.
     left: RefCell<Option<Failed>>,
@@ -139,17 +142,66 @@ pub(super) fn leave(failed: Failed) -> Raised {
     Raised
 }
 
-/// Returns the keys and the arguments of a run to the sandbox.
-pub(super) struct Arguments;
+/// Runs what is loaded under a number and writes its reply to [`Shared::result`]; returns an error, and
+/// whether there is none. Made with the message handler, the table of what is loaded, that of the globals,
+/// and the names of keys and arguments among them.
+struct Enter;
 
-impl Native for Arguments {
+impl Native for Enter {
     fn run(stack: &mut Stack<'_>) -> Result<(), Raised> {
-        with_run(|run| {
-            convert::push_args(run.keys, stack);
-            convert::push_args(run.argv, stack);
-        });
+        let number = match stack.get(1) {
+            Slot::Number(number) => number as usize,
+            _ => 0,
+        };
+        stack.truncate(0);
+        (1..=3).for_each(|upvalue| stack.push_upvalue(upvalue));
+        let done = match (stack.table(2), stack.table(3)) {
+            (Some(loaded), Some(globals)) => call(stack, loaded, globals, number),
+            _ => false,
+        };
+        if done {
+            keep_result(stack);
+            stack.push_nil();
+        }
+        stack.move_to(1);
+        stack.truncate(1);
+        stack.push_bool(done);
         Ok(())
     }
+}
+
+/// Calls what is loaded under a number. Scripts find keys and arguments among their globals, functions get
+/// them as parameters.
+fn call(stack: &mut Stack<'_>, loaded: TableAt, globals: TableAt, number: usize) -> bool {
+    let as_globals = with_run(|run| {
+        let scripts = run.shared.kind == Kind::Scripts;
+        if scripts {
+            for (name, args) in [(4, run.keys), (5, run.argv)] {
+                stack.push_upvalue(name);
+                convert::push_args(args, stack);
+                stack.set_pair(globals);
+            }
+        }
+        stack.push_item(loaded, number);
+        if !scripts {
+            convert::push_args(run.keys, stack);
+            convert::push_args(run.argv, stack);
+        }
+        scripts
+    });
+    let args = if as_globals == Some(false) { 2 } else { 0 };
+    stack.call_protected(args, 1)
+}
+
+/// Writes the value on top of the stack as the run's reply.
+fn keep_result(stack: &mut Stack<'_>) {
+    with_run(|run| {
+        let mut result = ManuallyDrop::new(run.shared.result.take());
+        let (reply, outcome) = &mut *result;
+        reply.truncate(0);
+        convert::reply(stack, run.shared.proto.get(), reply, outcome);
+        run.shared.result.replace(ManuallyDrop::into_inner(result));
+    });
 }
 
 impl Shared {
@@ -163,6 +215,7 @@ impl Shared {
             random: Cell::new(sandbox::RANDOM_START),
             args: RefCell::new(ArgBuf::new()),
             reply: RefCell::new(Reply::new(Proto::Resp2)),
+            result: RefCell::default(),
             failure: RefCell::new(None),
             left: RefCell::new(None),
         }
@@ -188,10 +241,7 @@ impl Shared {
         if args.heap_bytes() > KEEP_SCRATCH {
             *args = ArgBuf::new();
         }
-        let mut reply = self.reply.borrow_mut();
-        if reply.buf_mut().capacity() > KEEP_SCRATCH {
-            *reply = Reply::new(Proto::Resp2);
-        }
+        trim(&mut self.reply.borrow_mut());
     }
 
     /// The message handler of a run: notes the error and its line.
@@ -199,6 +249,13 @@ impl Shared {
         let (text, counted) = describe(lua, error);
         let line = raise::script_line(lua);
         *self.failure.borrow_mut() = Some(Failure { text, counted, line });
+    }
+}
+
+/// Gives back the storage of a large reply.
+fn trim(reply: &mut Reply) {
+    if reply.capacity() > KEEP_SCRATCH {
+        *reply = Reply::new(Proto::Resp2);
     }
 }
 
@@ -233,9 +290,10 @@ pub(super) struct Vm {
     /// What is loaded, by number.
     pub(super) loaded: Table,
     load: Function,
-    /// As `run`, for the code of a library; the same where there are none.
-    register: Function,
+    /// Runs the code of a library; none where there are no libraries.
+    register: Option<Function>,
     run: Function,
+    reset: Function,
     sweep: Function,
     runs: u32,
 }
@@ -262,12 +320,15 @@ impl Vm {
         let triggers = HookTriggers::new().every_nth_instruction(TICK_INSTRUCTIONS);
         let state = Rc::clone(&shared);
         lua.set_global_hook(triggers, move |_, _| tick(&state))?;
-        let run: Function = entry.get("run")?;
+        let loaded: Table = entry.get("loaded")?;
+        let handler: Function = entry.get("failed")?;
+        let globals: Table = entry.get("globals")?;
         Ok(Self {
-            loaded: entry.get("loaded")?,
+            run: stack::closure::<Enter>(&lua, (handler, &loaded, globals, "KEYS", "ARGV"))?,
+            loaded,
             load: entry.get("load")?,
-            register: entry.get::<Option<_>>("register")?.unwrap_or_else(|| run.clone()),
-            run,
+            register: entry.get("register")?,
+            reset: entry.get("reset")?,
             sweep: entry.get("sweep")?,
             runs: 0,
             shared,
@@ -306,11 +367,8 @@ impl Vm {
     /// functions; the error's text, code first.
     pub(super) fn register(&self, number: u32, host: &mut dyn Host) -> Result<(), Vec<u8>> {
         let none = Args::new(&[], &[]);
-        let error = match self.invoke(&self.register, number, none, none, host) {
-            Ok((true, _)) => return Ok(()),
-            Ok((false, error)) => error,
-            Err(error) => Value::Error(Box::new(error)),
-        };
+        let Some(register) = &self.register else { return Ok(()) };
+        let Err(error) = self.invoke(register, number, none, none, host) else { return Ok(()) };
         Err(match self.shared.killed.get() {
             true => LOAD_TIMEOUT.to_vec(),
             false => self.failure(&error).text,
@@ -326,10 +384,10 @@ impl Vm {
         host: &mut dyn Host,
         out: &mut Reply,
     ) -> Outcome {
+        self.shared.result.borrow_mut().0.set_proto(out.proto());
         let outcome = match self.invoke(&self.run, target.number, keys, argv, host) {
-            Ok((true, value)) => convert::reply(&value, self.shared.proto.get(), out),
-            Ok((false, error)) => self.reply_failure(target, &error, out),
-            Err(error) => self.reply_failure(target, &Value::Error(Box::new(error)), out),
+            Ok(()) => self.take_result(out),
+            Err(error) => self.reply_failure(target, &error, out),
         };
         self.shared.end_run();
         self.keep_house();
@@ -343,13 +401,31 @@ impl Vm {
         keys: Args<'_>,
         argv: Args<'_>,
         host: &mut dyn Host,
-    ) -> mlua::Result<(bool, Value)> {
+    ) -> Result<(), Value> {
         self.shared.begin_run();
-        self.lua.set_memory_limit(MEMORY_LIMIT)?;
         let run = Run { shared: &self.shared, keys, argv };
-        let result = host::with_host_set(host, || RUN.set(&run, || entry.call(number)));
-        self.lua.set_memory_limit(0)?;
-        result
+        let limited = self.lua.set_memory_limit(MEMORY_LIMIT);
+        let result = limited.and_then(|_| {
+            host::with_host_set(host, || RUN.set(&run, || entry.call::<(Value, bool)>(number)))
+        });
+        // Neither this nor what follows can fail, save for want of memory, of which the result tells.
+        let _ = self.lua.set_memory_limit(0);
+        let error = match result {
+            Ok((_, true)) => return Ok(()),
+            Ok((error, false)) => error,
+            Err(error) => Value::Error(Box::new(error)),
+        };
+        let _ = self.reset.call::<()>(());
+        Err(error)
+    }
+
+    /// Appends what the run has replied.
+    fn take_result(&self, out: &mut Reply) -> Outcome {
+        let (reply, outcome) = &mut *self.shared.result.borrow_mut();
+        out.raw(reply.bytes());
+        reply.truncate(0);
+        trim(reply);
+        std::mem::take(outcome)
     }
 
     /// What ended a run.
