@@ -185,7 +185,11 @@ fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn lolwut(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+fn lolwut(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if args.len() > 2 && args.is(1, "version") {
+        // There is one picture for all versions.
+        args.int(2)?;
+    }
     const LEAVES: [&str; 4] = ["(~~)", "{~~}", "(~^~)", "(^~)"];
     let stalks = 5 + ctx.srv.rng.usize(..6);
     let (mut leaves, mut stems) = (String::new(), String::new());

@@ -18,7 +18,8 @@ use crate::util::num::{self, IntBuf};
 const BITFIELD_KEYS: &[KeySpec] = &[KeySpec::one(
     1,
     KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
-)];
+)
+.noted("Its subcommands read, write, or do both")];
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[

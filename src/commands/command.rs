@@ -122,7 +122,7 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     for name in args.from(2).iter() {
         match table.by_full_name(name) {
             Some(id) => reply_info(&mut ctx.out, &table, table.get(id)),
-            None => ctx.out.null_array(),
+            None => ctx.out.null(),
         }
     }
     Ok(())
@@ -159,7 +159,11 @@ fn reply_flags<'a>(out: &mut Reply, names: impl Iterator<Item = &'a str>) {
 }
 
 fn reply_spec(out: &mut Reply, spec: &KeySpec) {
-    out.map(3);
+    out.map(3 + usize::from(!spec.notes.is_empty()));
+    if !spec.notes.is_empty() {
+        out.bulk(b"notes");
+        out.bulk(spec.notes.as_bytes());
+    }
     out.bulk(b"flags");
     reply_flags(out, spec.flags.names());
     out.bulk(b"begin_search");
@@ -242,7 +246,7 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         _ => return Err(Error::Syntax),
     };
     let rows: Vec<_> = table.iter().filter(|(_, row)| filter(row)).collect();
-    ctx.out.set(rows.len());
+    ctx.out.array(rows.len());
     rows.iter().for_each(|(_, row)| ctx.out.bulk(row.full_name.as_bytes()));
     Ok(())
 }

@@ -199,7 +199,7 @@ pub fn log_level(config: &Config) -> crate::util::log::Level {
 
 fn resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     let rows = ctx.srv.commands.rows();
-    let peak_memory = process::allocator().allocated;
+    let peak_memory = ctx.srv.counters.peak_memory;
     ctx.srv.counters = Counters { peak_memory, ..Counters::new(rows) };
     ctx.srv.lazyfree.reset_freed();
     ctx.srv.aof.log.reset_delayed_syncs();

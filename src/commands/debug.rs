@@ -8,7 +8,7 @@ use crate::commands::reply_help;
 use crate::config::Extent;
 use crate::keyspace::{Digest, Entry};
 use crate::resp::{Args, Error};
-use crate::server::client::{Client, ClientFlags};
+use crate::server::client::Client;
 use crate::server::command::{Command, Handler};
 use crate::server::ctx::Ctx;
 use crate::server::load_rdb::Into;
@@ -24,7 +24,8 @@ pub const COMMANDS: &[Command] = &[Command {
         .union(Flags::NOSCRIPT)
         .union(Flags::LOADING)
         .union(Flags::STALE)
-        .union(Flags::SYSTEM),
+        .union(Flags::SYSTEM)
+        .union(Flags::PROTECTED),
     group: Group::Server,
     complexity: "Depends on the subcommand",
     summary: "Looks and reaches inside the server.",
@@ -67,25 +68,11 @@ const SUBCOMMANDS: &[(&str, usize, usize, Handler)] = &[
 ];
 
 fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    check_allowed(ctx)?;
     let given = args.len() - 2;
     let found = SUBCOMMANDS.iter().find(|(name, ..)| args.is(1, name));
     match found {
         Some((_, least, most, handler)) if (*least..=*most).contains(&given) => handler(ctx, args),
         _ => Err(Error::subcommand_syntax("DEBUG", args.at(1))),
-    }
-}
-
-fn check_allowed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let local = ClientFlags::LOCAL | ClientFlags::UNIX_SOCKET;
-    let is_local = ctx.client().flags.intersects(local);
-    match ctx.srv.config.enable_debug_command.permits(is_local) {
-        true => Ok(()),
-        false => Err(Error::other(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \
-             \"local\", you can run it from a local connection, otherwise you need to set this \
-             option in the configuration file, and then restart the server.",
-        )),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Functions: FCALL and its read-only form, FUNCTION.
 
-use super::scripting::{
-    EVAL, EVAL_RO, SCRIPT_KEYS, SCRIPT_KEYS_RO, SCRIPTING, key_count, run_code,
-};
+use super::scripting::{EVAL, EVAL_RO, RUN_KEYS, RUN_KEYS_RO, SCRIPTING, key_count, run_code};
 use crate::commands::{container, help_row};
 use crate::persist::rdb::decode::Problem;
 use crate::persist::rdb::dump::{self, Refused};
@@ -25,7 +23,7 @@ pub const COMMANDS: &[Command] = &[
         name: "fcall",
         arity: -3,
         flags: EVAL,
-        keys: SCRIPT_KEYS,
+        keys: RUN_KEYS,
         complexity: "As the function's",
         summary: "Calls a function.",
         syntax: "function numkeys [key...] [arg...]",
@@ -36,7 +34,7 @@ pub const COMMANDS: &[Command] = &[
         name: "fcall_ro",
         arity: -3,
         flags: EVAL_RO,
-        keys: SCRIPT_KEYS_RO,
+        keys: RUN_KEYS_RO,
         complexity: "As the function's",
         summary: "Calls a function that doesn't write.",
         syntax: "function numkeys [key...] [arg...]",
@@ -262,7 +260,7 @@ fn reply_library(out: &mut Reply, library: &Library, with_code: bool) {
         out.bulk_or_null(function.description);
         out.bulk(b"flags");
         out.set(function.flags.names().count());
-        function.flags.names().for_each(|name| out.bulk(name.as_bytes()));
+        function.flags.names().for_each(|name| out.simple(name.as_bytes()));
     }
     if with_code {
         out.bulk(b"library_code");

@@ -36,6 +36,7 @@ const fn after(word: &'static str, from: i32) -> KeySpec {
         search: Search::Keyword(word, from),
         find: Find::Range { last: 0, step: 1, limit: 0 },
         flags: STORES,
+        notes: "",
     }
 }
 

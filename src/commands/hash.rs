@@ -378,12 +378,13 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let (count, values) = random_count(args, "withvalues")?;
-    let cap = ctx.output_cap();
+    let cap = ctx.output_cap(count);
     let (hash, out) = ctx.read::<Hash>(args.at(1))?;
     let Some(hash) = hash else {
         out.array(0);
         return Ok(());
     };
+    let cap = cap?;
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let wanted = if count < 0 { wanted } else { wanted.min(hash.len()) };
     // RESP3 nests each pair in an array of its own.
@@ -397,10 +398,10 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         if values {
             reply_element(value, out);
         }
-        out.len() <= cap
+        out.len() <= cap.max
     };
     pick(hash, wanted, count < 0, &mut rng, emit);
-    Ok(())
+    ctx.end_capped(cap)
 }
 
 /// Passes `n` random pairs: each drawn from all of them, or all different.

@@ -20,7 +20,8 @@ const HYPERLOGLOG: Command = Command {
     ..Command::DEFAULT
 };
 // A count writes what it keeps for the next one.
-const COUNT_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))];
+const COUNT_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))
+    .noted("RW, as the count that is kept in the value may change")];
 const MERGE_KEYS: &[KeySpec] = &[
     KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::INSERT)),
     KeySpec::range(2, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS)),

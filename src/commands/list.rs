@@ -284,6 +284,7 @@ pub const COMMANDS: &[Command] = &[
             search: Search::Index(2),
             find: Find::Numkeys { index: 0, first: 1, step: 1 },
             flags: POP,
+            notes: "",
         }],
         since: "7.0.0",
         complexity: "O(N+M), N keys, M elements",

@@ -24,6 +24,7 @@ pub const COMMANDS: &[Command] = &[Command {
             search: Search::Keyword("KEYS", -2),
             find: Find::Range { last: -1, step: 1, limit: 0 },
             flags: MOVED.union(KeyFlags::INCOMPLETE),
+            notes: "",
         },
     ],
     get_keys: Some(migrate_keys),

@@ -2,7 +2,6 @@
 
 use crate::commands::{container, help_row, reply_help};
 use crate::resp::{Args, Error};
-use crate::server::client::ClientFlags;
 use crate::server::command::Command;
 use crate::server::ctx::Ctx;
 use crate::spec::{Flags, Group};
@@ -14,8 +13,11 @@ const MODULE: Command = Command {
     since: "4.0.0",
     ..Command::DEFAULT
 };
-const LOADING: Command =
-    Command { flags: MODULE.flags.union(Flags::NO_ASYNC_LOADING), handler: refuse, ..MODULE };
+const LOADING: Command = Command {
+    flags: MODULE.flags.union(Flags::NO_ASYNC_LOADING).union(Flags::PROTECTED),
+    handler: refuse,
+    ..MODULE
+};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[Command {
@@ -67,16 +69,9 @@ fn list(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
-    let local = ctx.client().flags.intersects(ClientFlags::LOCAL | ClientFlags::UNIX_SOCKET);
-    Err(Error::other(match ctx.srv.config.enable_module_command.permits(local) {
-        true => "ERR This server can't load modules: they are made for another server's insides",
-        false => {
-            "ERR MODULE command not allowed. If the enable-module-command option is set to \
-             \"local\", you can run it from a local connection, otherwise you need to set this \
-             option in the configuration file, and then restart the server."
-        }
-    }))
+fn refuse(_: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let text = "ERR This server can't load modules: they are made for another server's insides";
+    Err(Error::other(text))
 }
 
 fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {

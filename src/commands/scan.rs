@@ -32,9 +32,10 @@ pub fn cursor(args: Args<'_>, index: usize) -> Result<u64, Error> {
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
     };
-    let value = match text.is_empty() {
-        true => 0,
-        false => num::parse_u64(digits).ok_or(Error::InvalidCursor)?,
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    let value = match &digits[zeros..] {
+        [] if zeros > 0 || text.is_empty() => 0,
+        digits => num::parse_u64(digits).ok_or(Error::InvalidCursor)?,
     };
     Ok(if negative { value.wrapping_neg() } else { value })
 }

@@ -19,12 +19,19 @@ pub(super) const SCRIPT_KEYS: &[KeySpec] = &[KeySpec {
     search: Search::Index(2),
     find: Find::Numkeys { index: 0, first: 1, step: 1 },
     flags: KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE),
+    notes: "",
 }];
 pub(super) const SCRIPT_KEYS_RO: &[KeySpec] = &[KeySpec {
     search: Search::Index(2),
     find: Find::Numkeys { index: 0, first: 1, step: 1 },
     flags: KeyFlags::RO.union(KeyFlags::ACCESS),
+    notes: "",
 }];
+/// The same with the notes that EVAL and FCALL have.
+pub(super) const RUN_KEYS: &[KeySpec] =
+    &[SCRIPT_KEYS[0].noted("What becomes of the keys is not known: the worst is assumed")];
+pub(super) const RUN_KEYS_RO: &[KeySpec] =
+    &[SCRIPT_KEYS_RO[0].noted("What becomes of the keys is not known: the worst is assumed")];
 pub(super) const SCRIPTING: Command = Command {
     group: Group::Scripting,
     categories: Category::SCRIPTING,
@@ -40,7 +47,7 @@ pub const COMMANDS: &[Command] = &[
         name: "eval",
         arity: -3,
         flags: EVAL,
-        keys: SCRIPT_KEYS,
+        keys: RUN_KEYS,
         since: "2.6.0",
         summary: "Runs a Lua script.",
         syntax: "script numkeys [key...] [arg...]",
@@ -62,7 +69,7 @@ pub const COMMANDS: &[Command] = &[
         name: "eval_ro",
         arity: -3,
         flags: EVAL_RO,
-        keys: SCRIPT_KEYS_RO,
+        keys: RUN_KEYS_RO,
         since: "7.0.0",
         summary: "Runs a Lua script that doesn't write.",
         syntax: "script numkeys [key...] [arg...]",
@@ -151,38 +158,38 @@ fn engine<'a>(ctx: &'a mut Ctx<'_>) -> Result<&'a mut Engine, Error> {
 }
 
 fn eval(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let script = load_script(ctx, args.at(1));
-    run(ctx, args, script, false)
+    run(ctx, args, |ctx| load_script(ctx, args.at(1)), false)
 }
 
 fn eval_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let script = load_script(ctx, args.at(1));
-    run(ctx, args, script, true)
+    run(ctx, args, |ctx| load_script(ctx, args.at(1)), true)
 }
 
 fn evalsha(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let script = engine(ctx)?.find(args.at(1)).ok_or(Error::NoScript);
-    run(ctx, args, script, false)
+    run(ctx, args, |ctx| find_script(ctx, args.at(1)), false)
 }
 
 fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let script = engine(ctx)?.find(args.at(1)).ok_or(Error::NoScript);
-    run(ctx, args, script, true)
+    run(ctx, args, |ctx| find_script(ctx, args.at(1)), true)
+}
+
+fn find_script(ctx: &mut Ctx<'_>, sha: &[u8]) -> Result<ScriptId, Error> {
+    engine(ctx)?.find(sha).ok_or(Error::NoScript)
 }
 
 fn load_script(ctx: &mut Ctx<'_>, body: &[u8]) -> Result<ScriptId, Error> {
     engine(ctx)?.load(body).map_err(|error| Error::other(error.to_string()))
 }
 
-/// Runs a script; the number of keys is checked before its existence.
-fn run(
-    ctx: &mut Ctx<'_>,
+/// Runs the script that `find` gives, which is asked when the number of keys is right.
+fn run<'a>(
+    ctx: &mut Ctx<'a>,
     args: Args<'_>,
-    script: Result<ScriptId, Error>,
+    find: impl FnOnce(&mut Ctx<'a>) -> Result<ScriptId, Error>,
     read_only: bool,
 ) -> Result<(), Error> {
     let keys = key_count(args, args.int(2)?)?;
-    let script = script?;
+    let script = find(ctx)?;
     let flags = engine(ctx)?.script(script).flags;
     run_code(ctx, args, Code::Script(script), flags, keys, read_only)
 }

@@ -393,19 +393,21 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     if count == i64::MIN {
         return Err(Error::CountOutOfRange);
     }
-    let cap = ctx.output_cap();
+    let cap = ctx.output_cap(count);
     let (set, out) = ctx.read::<Set>(args.at(1))?;
     let Some(set) = set else {
         out.array(0);
         return Ok(());
     };
+    let cap = cap?;
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count < 0 {
         out.array(wanted);
         for _ in 0..wanted {
-            let Some(member) = set.random(&mut rng).filter(|_| out.len() <= cap) else { break };
+            let Some(member) = set.random(&mut rng).filter(|_| out.len() <= cap.max) else { break };
             reply_element(member, out);
         }
+        return ctx.end_capped(cap);
     } else {
         out.array(wanted.min(set.len()));
         set.random_distinct(wanted, &mut rng, |member| reply_element(member, out));

@@ -35,12 +35,14 @@ const PATTERNS: KeySpec = KeySpec {
     search: Search::Unknown,
     find: Find::Unknown,
     flags: KeyFlags::RO.union(KeyFlags::ACCESS),
+    notes: "Keys that BY and GET name: unknown, as they depend on what is sorted",
 };
 /// The key after STORE.
 const TARGET: KeySpec = KeySpec {
     search: Search::Unknown,
     find: Find::Unknown,
     flags: KeyFlags::OW.union(KeyFlags::UPDATE),
+    notes: "The key after STORE: unknown, as the word may stand anywhere",
 };
 
 /// The rows of this family.

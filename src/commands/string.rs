@@ -23,12 +23,14 @@ const STRING: Command =
 const SET_KEYS: &[KeySpec] = &[KeySpec::one(
     1,
     KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
-)];
+)
+.noted("RW and ACCESS for the sake of GET")];
 const MSET_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))];
 const MSETEX_KEYS: &[KeySpec] = &[KeySpec {
     search: Search::Index(1),
     find: Find::Numkeys { index: 0, first: 1, step: 2 },
     flags: KeyFlags::OW.union(KeyFlags::UPDATE),
+    notes: "",
 }];
 const MSETNX_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::INSERT))];
 
@@ -123,7 +125,8 @@ pub const COMMANDS: &[Command] = &[
         name: "getex",
         arity: -2,
         flags: Flags::WRITE.union(Flags::FAST),
-        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))
+            .noted("RW and UPDATE, as the time to live may change")],
         since: "6.2.0",
         summary: "Returns the string at a key and sets or removes the key's expiry.",
         syntax: "key expiration=[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT \

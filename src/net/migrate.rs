@@ -135,11 +135,21 @@ impl Migrations {
         request: &Request,
         moved: &mut [bool],
     ) -> Result<Option<Error>, Failed> {
-        let addresses = (request.host.as_str(), request.port).to_socket_addrs();
-        let stream = addresses.ok().and_then(|mut addresses| {
-            addresses.find_map(|address| TcpStream::connect_timeout(&address, request.timeout).ok())
-        });
-        let stream = stream.ok_or(Failed::Connecting)?;
+        let mut stream = Err(Failed::Connecting);
+        for address in (request.host.as_str(), request.port).to_socket_addrs().into_iter().flatten()
+        {
+            stream = match TcpStream::connect_timeout(&address, request.timeout) {
+                // Redis finds this out when it writes.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    Err(Failed::Writing(error))
+                }
+                tried => tried.map_err(|_| Failed::Connecting),
+            };
+            if stream.is_ok() {
+                break;
+            }
+        }
+        let stream = stream?;
         let _ = stream.set_nodelay(true);
         let kept = Kept { stream: BufReader::new(stream), db: None, used_ns: 0 };
         self.talk(kept, request, moved)

@@ -151,6 +151,7 @@ async fn serve(parts: Parts) -> io::Result<i32> {
     }
     let listeners = listener::open_all(&config, &log)?;
     greeting::listening(&config, &log);
+    net.server.borrow_mut().note_startup_memory();
     // Whoever connects first must be told that data are being loaded.
     let Ok(begun) = begin_load(&net) else { return Ok(1) };
     listener::start(&net, listeners);

@@ -18,13 +18,18 @@ macro_rules! errors {
             InvalidExpire(&'static str),
             /// Any other text: code first, such as `ERR something is wrong`.
             Other(Box<str>),
+            /// The same with bytes that a client sent.
+            Quoting(Box<[u8]>),
         }
 
         impl Error {
             fn fixed(&self) -> Option<&'static str> {
                 match self {
                     $(Self::$name => Some($text),)*
-                    Self::WrongArity(_) | Self::InvalidExpire(_) | Self::Other(_) => None,
+                    Self::WrongArity(_)
+                    | Self::InvalidExpire(_)
+                    | Self::Other(_)
+                    | Self::Quoting(_) => None,
                 }
             }
         }
@@ -229,21 +234,52 @@ impl Error {
 
     /// A subcommand whose options don't fit: `XINFO`, `STREAM`.
     pub fn subcommand_syntax(container: &str, name: &[u8]) -> Self {
-        let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
-        Self::other(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
-        ))
+        let end = format!("'. Try {container} HELP.");
+        let start = b"ERR unknown subcommand or wrong number of arguments for '";
+        Self::quoting(&[start, shown(name, SHOWN_MAX), end.as_bytes()])
+    }
+
+    /// A text of these parts, some of which a client sent.
+    fn quoting(parts: &[&[u8]]) -> Self {
+        Self::Quoting(parts.concat().into())
+    }
+
+    /// A command that doesn't exist: its name, and the start of its arguments.
+    pub fn unknown_command<'a>(name: &[u8], args: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut list = Vec::new();
+        for arg in args {
+            let room = SHOWN_MAX.saturating_sub(list.len());
+            if room == 0 {
+                break;
+            }
+            list.extend_from_slice(&[b"'", shown(arg, room), b"' "].concat());
+        }
+        let name = shown(name, SHOWN_MAX);
+        Self::quoting(&[b"ERR unknown command '", name, b"', with args beginning with: ", &list])
+    }
+
+    /// A subcommand that doesn't exist.
+    pub fn unknown_subcommand(container: &str, name: &[u8]) -> Self {
+        let end = format!("'. Try {} HELP.", container.to_ascii_uppercase());
+        Self::quoting(&[b"ERR unknown subcommand '", shown(name, SHOWN_MAX), end.as_bytes()])
     }
 
     /// What EXEC replies when it is refused itself: its transaction is discarded because of that.
     pub fn exec_aborted(cause: &Self) -> Self {
-        Self::other(format!("EXECABORT Transaction discarded because of: {cause}"))
+        let text = cause.to_string();
+        // Redis gives this one text without its code.
+        let shown = match cause {
+            Self::WrongArity(_) => text.trim_start_matches("ERR "),
+            _ => &text,
+        };
+        Self::other(format!("EXECABORT Transaction discarded because of: {shown}"))
     }
 
     /// The code: the text's first word (`ERR`, `WRONGTYPE`, ...), as `INFO errorstats` counts it.
     pub fn code(&self) -> &str {
         let text = match self {
             Self::Other(text) => text,
+            // What is quoted doesn't stand at the start.
             _ => self.fixed().unwrap_or("ERR"),
         };
         text.split(' ').next().unwrap_or("ERR")
@@ -260,9 +296,19 @@ impl fmt::Display for Error {
                 write!(f, "ERR invalid expire time in '{command}' command")
             }
             Self::Other(text) => f.write_str(text),
+            Self::Quoting(text) => f.write_str(&String::from_utf8_lossy(text)),
             _ => f.write_str(self.fixed().unwrap_or("ERR")),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// The most that is shown of what a client sent, in bytes.
+const SHOWN_MAX: usize = 128;
+
+/// The start of a client's text as an error quotes it: to the first NUL, as C has it.
+fn shown(text: &[u8], max: usize) -> &[u8] {
+    let end = text.iter().take(max).position(|&byte| byte == 0);
+    &text[..end.unwrap_or(text.len().min(max))]
+}

@@ -95,7 +95,10 @@ impl Reply {
 
     /// An error reply.
     pub fn error(&mut self, error: &Error) {
-        self.error_text(error.to_string().as_bytes());
+        match error {
+            Error::Quoting(text) => self.error_text(text),
+            _ => self.error_text(error.to_string().as_bytes()),
+        }
     }
 
     /// An error reply of the given text, code first, without the leading `-`.

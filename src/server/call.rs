@@ -6,7 +6,7 @@
 use crate::config::NotifyFlags;
 use crate::resp::{ArgBuf, Args, Error, Reply};
 use crate::server::Server;
-use crate::server::client::{ClientFlags, ClientRef, Queued};
+use crate::server::client::{Client, ClientFlags, ClientRef, Queued};
 use crate::server::command::{Command, CommandId, NotFound};
 use crate::server::ctx::{Caller, Ctx};
 use crate::server::redact;
@@ -52,9 +52,13 @@ impl Server {
         client.active_ms = now_ms;
         let command = match found {
             Ok(command) => command,
+            Err(NotFound::Command) if is_http(&args) => {
+                self.abort_http(id);
+                return true;
+            }
             Err(missing) => {
                 let error = match missing {
-                    NotFound::Command => unknown_command(&args),
+                    NotFound::Command => Error::unknown_command(args.at(0), args.from(1).iter()),
                     NotFound::Subcommand(container) => self.unknown_subcommand(container, &args),
                 };
                 self.reject(id, None, &error);
@@ -162,6 +166,9 @@ impl Server {
             return Err(Error::wrong_arity(&*row.full_name));
         }
         let Some(client) = self.clients.get(id) else { return Ok(()) };
+        if flags.contains(Flags::PROTECTED) {
+            self.check_protected(client, row.command)?;
+        }
         if !flags.contains(Flags::NO_AUTH) && self.needs_login(client) {
             return Err(Error::NoAuth);
         }
@@ -180,6 +187,23 @@ impl Server {
             )));
         }
         Ok(())
+    }
+
+    /// Whether the configuration lets this client call DEBUG, or load modules.
+    fn check_protected(&self, client: &Client, row: &Command) -> Result<(), Error> {
+        let (name, who) = match row.name {
+            "debug" => ("debug", self.config.enable_debug_command),
+            _ => ("module", self.config.enable_module_command),
+        };
+        if who.permits(client.flags.intersects(ClientFlags::LOCAL | ClientFlags::UNIX_SOCKET)) {
+            return Ok(());
+        }
+        Err(Error::other(format!(
+            "ERR {} command not allowed. If the enable-{name}-command option is set to \"local\", you \
+             can run it from a local connection, otherwise you need to set this option in the \
+             configuration file, and then restart the server.",
+            name.to_ascii_uppercase()
+        )))
     }
 
     /// Refuses a command with an error; a transaction that it was meant for will fail, and one
@@ -212,16 +236,28 @@ impl Server {
         self.check_output_limit(id);
     }
 
+    /// Closes a client that sends HTTP: a web page may have made its reader's browser do so, and what
+    /// follows would be executed as commands.
+    fn abort_http(&mut self, id: ClientRef) {
+        const WARN_EVERY_MS: i64 = 60_000;
+        let warned_ms = self.http_warned_ms.replace(self.now_ms);
+        let addr = self.clients.get(id).map_or("", |client| &client.addr);
+        if warned_ms.is_none_or(|warned_ms| self.now_ms - warned_ms > WARN_EVERY_MS) {
+            self.log.warning(format!(
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: \
+                 commands to Redis. This is likely due to an attacker attempting to use Cross \
+                 Protocol Scripting to compromise your Redis instance. Connection from {addr} aborted."
+            ));
+        } else {
+            self.http_warned_ms = warned_ms;
+        }
+        self.close_client(id);
+    }
+
     /// The error for a subcommand that doesn't exist.
-    pub(in crate::server) fn unknown_subcommand(
-        &self,
-        container: CommandId,
-        args: &Args<'_>,
-    ) -> Error {
-        let name = String::from_utf8_lossy(args.get(1).unwrap_or_default());
-        let shown: String = name.chars().take(128).collect();
-        let container = self.commands.get(container).command.name.to_ascii_uppercase();
-        Error::other(format!("ERR unknown subcommand '{shown}'. Try {container} HELP."))
+    fn unknown_subcommand(&self, container: CommandId, args: &Args<'_>) -> Error {
+        let container = self.commands.get(container).command.name;
+        Error::unknown_subcommand(container, args.get(1).unwrap_or_default())
     }
 
     /// Executes a client's command, whose reply goes to its buffer; says whether it blocks.
@@ -437,19 +473,7 @@ impl Command {
     }
 }
 
-/// The error for a command that doesn't exist, with the start of its arguments.
-pub fn unknown_command(args: &Args<'_>) -> Error {
-    const SHOWN_MAX: usize = 128;
-    let mut shown = String::new();
-    for arg in args.from(1).iter() {
-        let room = SHOWN_MAX.saturating_sub(shown.len());
-        if room == 0 {
-            break;
-        }
-        let arg = &arg[..arg.len().min(room)];
-        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(arg)));
-    }
-    let name = args.at(0);
-    let name = String::from_utf8_lossy(&name[..name.len().min(SHOWN_MAX)]);
-    Error::other(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+/// Whether a request that is no command is a line of HTTP.
+fn is_http(args: &Args<'_>) -> bool {
+    args.is(0, "post") || args.is(0, "host:")
 }

@@ -65,6 +65,7 @@ impl Server {
         self.tick_aof();
         if self.now_ms - self.cron.sampled_ms >= 100 {
             self.cron.sampled_ms = self.now_ms;
+            self.used_memory();
             let values = [self.counters.commands, self.counters.net_in, self.counters.net_out];
             for (rate, value) in self.rates.iter_mut().zip(values) {
                 rate.sample(self.now_ms, value);

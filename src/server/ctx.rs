@@ -54,6 +54,18 @@ pub struct Ctx<'a> {
     pub(in crate::server) failed: bool,
 }
 
+/// The most that a reply may have which a few bytes of a request can make as long as they like.
+const REPLY_MAX: usize = 1 << 30;
+
+/// Where a reply of random elements began, and the length of `out` at which it stops.
+#[derive(Debug, Clone, Copy)]
+pub struct OutputCap {
+    start: usize,
+    /// The longest that `out` may become.
+    pub max: usize,
+    closes: bool,
+}
+
 impl Ctx<'_> {
     /// The time of the call, in Unix milliseconds; it stands still in a script or transaction.
     pub fn now_ms(&self) -> i64 {
@@ -78,14 +90,38 @@ impl Ctx<'_> {
         self.srv.clients.get_mut(self.client).expect("a client outlives its command")
     }
 
-    /// The length of `out` beyond which the client will be closed for it: what a reply of any length
-    /// should stop at.
-    pub fn output_cap(&mut self) -> usize {
-        let class = self.client().class();
-        match self.srv.config.output_limit(class).hard_bytes {
-            0 => usize::MAX,
-            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
+    /// How far a reply may grow that draws `count` random elements; a negative count draws each from
+    /// all of them, as often as it says.
+    ///
+    /// # Errors
+    /// If the reply would have more than [`REPLY_MAX`] bytes whatever is drawn, and nobody would close
+    /// the client for it.
+    pub fn output_cap(&mut self, count: i64) -> Result<OutputCap, Error> {
+        let start = self.out.len();
+        if count >= 0 {
+            return Ok(OutputCap { start, max: usize::MAX, closes: false });
         }
+        let class = self.client().class();
+        let limit = self.srv.config.output_limit(class).hard_bytes;
+        if limit > 0 && !self.denies_blocking() {
+            let max = usize::try_from(limit).unwrap_or(usize::MAX);
+            return Ok(OutputCap { start, max, closes: true });
+        }
+        const SHORTEST: u64 = b"$0\r\n\r\n".len() as u64;
+        if count.unsigned_abs().saturating_mul(SHORTEST) > REPLY_MAX as u64 {
+            return Err(Error::OutOfRange);
+        }
+        Ok(OutputCap { start, max: start.saturating_add(REPLY_MAX), closes: false })
+    }
+
+    /// Ends a reply that may have stopped at its cap: takes it back, unless the client will be closed
+    /// for it.
+    pub fn end_capped(&mut self, cap: OutputCap) -> Result<(), Error> {
+        if cap.closes || self.out.len() <= cap.max {
+            return Ok(());
+        }
+        self.out.truncate(cap.start);
+        Err(Error::OutOfRange)
     }
 
     /// The command's name as error texts give it.

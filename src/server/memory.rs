@@ -39,6 +39,11 @@ impl MemoryUse {
 }
 
 impl Server {
+    /// Takes the memory in use now for what the server takes without any data.
+    pub fn note_startup_memory(&mut self) {
+        self.startup_memory = process::allocator().allocated;
+    }
+
     /// Measures memory. It takes a moment: not for each command.
     pub fn memory_use(&mut self) -> MemoryUse {
         let alloc = process::allocator();

@@ -122,6 +122,8 @@ pub struct Server {
     pub run_id: String,
     /// Memory in use when the server started, in bytes.
     pub startup_memory: u64,
+    /// When the log last told of a client that sends HTTP.
+    http_warned_ms: Option<i64>,
     /// Modifications since the last save.
     pub dirty: u64,
     /// The load that is under way, if there is one.
@@ -231,6 +233,7 @@ impl Server {
             disk,
             run_id: seed::random_hex(40),
             startup_memory: process::allocator().allocated,
+            http_warned_ms: None,
             dirty: 0,
             loading: None,
             rdb: rdb::Rdb::new(now_ms, tick),

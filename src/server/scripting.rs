@@ -352,10 +352,8 @@ impl Host for ScriptHost<'_> {
         let found = self.server.commands.find(&args);
         let id = match found {
             Ok(id) => id,
-            Err(NotFound::Command) => return self.refuse(&Error::ScriptUnknownCommand, out),
-            Err(NotFound::Subcommand(container)) => {
-                let error = self.server.unknown_subcommand(container, &args);
-                return self.refuse(&error, out);
+            Err(NotFound::Command | NotFound::Subcommand(_)) => {
+                return self.refuse(&Error::ScriptUnknownCommand, out);
             }
         };
         let command = self.server.commands.get(id).command;

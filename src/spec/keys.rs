@@ -100,6 +100,8 @@ pub struct KeySpec {
     pub find: Find,
     /// What the command does to them.
     pub flags: KeyFlags,
+    /// What explains this, or nothing.
+    pub notes: &'static str,
 }
 
 impl KeySpec {
@@ -111,13 +113,19 @@ impl KeySpec {
     /// Keys from `index` to `last` (relative to the first; negative: from the end), each `step`th.
     pub const fn range(index: usize, last: i32, step: usize, flags: KeyFlags) -> Self {
         let find = Find::Range { last, step, limit: 0 };
-        Self { search: Search::Index(index), find, flags }
+        Self { search: Search::Index(index), find, flags, notes: "" }
     }
 
     /// Their number at `index`, and the keys after it.
     pub const fn numkeys(index: usize, flags: KeyFlags) -> Self {
         let find = Find::Numkeys { index: 0, first: 1, step: 1 };
-        Self { search: Search::Index(index), find, flags }
+        Self { search: Search::Index(index), find, flags, notes: "" }
+    }
+
+    /// The same with notes.
+    pub const fn noted(mut self, notes: &'static str) -> Self {
+        self.notes = notes;
+        self
     }
 
     /// The keys of one command, as indices into its arguments; `None` if the arguments don't fit.

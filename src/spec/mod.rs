@@ -56,6 +56,8 @@ bitflags::bitflags! {
         const TOUCHES_ARBITRARY_KEYS = 1 << 20;
         /// For the server's own use and its tests' (`syscmd`).
         const SYSTEM = 1 << 21;
+        /// `enable-debug-command` or `enable-module-command` says who may call it.
+        const PROTECTED = 1 << 22;
     }
 }
 

@@ -53,6 +53,71 @@ fn names_do_not_inject_replies() {
 }
 
 #[test]
+fn what_is_quoted_keeps_its_bytes() {
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    let reply = harness.call(client, &[b"\xff\xfe", b"a\xffb\0c", b"d"]);
+    let wanted = b"-ERR unknown command '\xff\xfe', with args beginning with: 'a\xffb' 'd' \r\n";
+    assert_eq!(reply, wanted);
+    let reply = harness.call(client, &[b"CONFIG", b"\xff\0a"]);
+    assert_eq!(reply, b"-ERR unknown subcommand '\xff'. Try CONFIG HELP.\r\n");
+    let reply = harness.call(client, &[b"MEMORY", b"USAGE", b"k", b"\xff", b"1", b"2"]);
+    assert_eq!(reply, b"-ERR syntax error\r\n");
+    let reply = harness.call(client, &[b"CLIENT", b"unblock", b"1", b"2", b"3"]);
+    let wanted =
+        "-ERR unknown subcommand or wrong number of arguments for 'unblock'. Try CLIENT HELP.\r\n";
+    assert_eq!(text(&reply), wanted);
+}
+
+#[test]
+fn http_is_not_executed() {
+    for start in [&b"POST / HTTP/1.1\r\n"[..], b"GET /\r\nHOST: example.org\r\n", b"post\r\n"] {
+        let mut harness = Harness::new();
+        let (browser, other) = (harness.connect(), harness.connect());
+        harness.send(browser, &[start, b"SET stolen 1\r\n"].concat());
+        let flags = harness.server.clients.get(browser).expect("a client").flags;
+        assert!(flags.contains(ClientFlags::CLOSE_ASAP), "{}", text(start));
+        assert_eq!(text(&harness.call(other, &[b"EXISTS", b"stolen"])), ":0\r\n");
+    }
+    // Names that only begin so are as unknown as others.
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    let reply = text(&harness.send(client, b"posts\r\n*2\r\n$4\r\nhost\r\n$1\r\nx\r\n"));
+    assert_eq!(reply.matches("-ERR unknown command").count(), 2, "{reply}");
+}
+
+#[test]
+fn random_replies_have_an_end() {
+    const REFUSED: &str = "-ERR value is out of range\r\n";
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    harness.call(client, &[b"SADD", b"set", b"m"]);
+    harness.call(client, &[b"HSET", b"hash", b"f", b"v"]);
+    harness.call(client, &[b"ZADD", b"zset", b"1", b"m"]);
+    for (name, key) in [("SRANDMEMBER", "set"), ("HRANDFIELD", "hash"), ("ZRANDMEMBER", "zset")] {
+        let mut call = |key: &str, count: &str| {
+            text(&harness.call(client, &[name.as_bytes(), key.as_bytes(), count.as_bytes()]))
+        };
+        assert_eq!(call(key, "-9223372036854775807"), REFUSED);
+        assert_eq!(call("none", "-9223372036854775807"), "*0\r\n");
+        assert!(call(key, "-3").starts_with("*3\r\n"));
+        assert!(call(key, "9223372036854775807").starts_with("*1\r\n"));
+    }
+    let script = b"return redis.pcall('SRANDMEMBER', 'set', '-9223372036854775807')";
+    assert_eq!(text(&harness.call(client, &[b"EVAL", script, b"0"])), REFUSED);
+    harness.call(client, &[b"MULTI"]);
+    harness.call(client, &[b"SRANDMEMBER", b"set", b"-999999999999"]);
+    harness.call(client, &[b"SRANDMEMBER", b"set", b"-1"]);
+    let reply = text(&harness.call(client, &[b"EXEC"]));
+    assert_eq!(reply, format!("*2\r\n{REFUSED}*1\r\n$1\r\nm\r\n"));
+    // Whoever has a limit is closed for going beyond it, as with Redis.
+    harness.call(client, &[b"CONFIG", b"SET", b"client-output-buffer-limit", b"normal 1mb 0 0"]);
+    harness.call(client, &[b"SRANDMEMBER", b"set", b"-9223372036854775807"]);
+    let flags = harness.server.clients.get(client).expect("a client").flags;
+    assert!(flags.contains(ClientFlags::CLOSE_ASAP));
+}
+
+#[test]
 fn glob_bombs_end() {
     let mut harness = Harness::new();
     let client = harness.connect();

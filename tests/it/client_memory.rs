@@ -29,3 +29,15 @@ fn the_largest_clients_are_closed_until_the_rest_fits_and_some_are_spared() {
     assert_eq!(closing(&harness), [true, false, true, true]);
     assert_eq!(harness.server.counters.evicted_clients, 3);
 }
+
+#[test]
+fn the_peak_is_seen_by_the_cron_and_outlasts_a_reset() {
+    let mut harness = Harness::new();
+    let client = harness.connect();
+    assert_eq!(harness.server.counters.peak_memory, 0);
+    harness.advance(200);
+    assert!(harness.server.counters.peak_memory > 0);
+    harness.server.counters.peak_memory = 1 << 50;
+    harness.call(client, &[b"CONFIG", b"RESETSTAT"]);
+    assert_eq!(harness.server.counters.peak_memory, 1 << 50);
+}

@@ -156,10 +156,12 @@ fn sorted(value: &Value) -> String {
             format!("[{}]", elements.iter().map(sorted).collect::<Vec<_>>().join(", "))
         }
         Value::Map(pairs) => {
-            // Remarks are in one's own words, or missing.
-            let pairs = pairs.iter().filter(|(key, _)| key.bytes() != b"notes");
-            let mut pairs: Vec<_> =
-                pairs.map(|(key, value)| format!("{key}: {}", sorted(value))).collect();
+            // Remarks are in one's own words.
+            let shown = |key: &Value, value: &Value| match key.bytes() {
+                b"notes" => "notes".to_owned(),
+                _ => format!("{key}: {}", sorted(value)),
+            };
+            let mut pairs: Vec<_> = pairs.iter().map(|(key, value)| shown(key, value)).collect();
             pairs.sort();
             format!("{{{}}}", pairs.join(", "))
         }

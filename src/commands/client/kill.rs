@@ -27,7 +27,9 @@ impl Filter {
             let Some(value) = args.get(i + 1) else { return Err(Error::Syntax) };
             let text = || String::from_utf8_lossy(value).into_owned();
             if args.is(i, "id") {
-                let id = num::parse_u64(value).filter(|&id| id > 0);
+                let id = num::parse_i64(value)
+                    .and_then(|id| u64::try_from(id).ok())
+                    .filter(|&id| id > 0);
                 filter.id = Some(id.ok_or(Error::ClientIdPositive)?);
             } else if args.is(i, "type") {
                 filter.kind = Some(ClientType::parse(value)?);

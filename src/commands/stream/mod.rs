@@ -42,6 +42,7 @@ const fn keys_after_streams(from: i32) -> KeySpec {
         search: Search::Keyword("STREAMS", from),
         find: Find::Range { last: -1, step: 1, limit: 2 },
         flags: READS,
+        notes: "",
     }
 }
 
@@ -51,7 +52,7 @@ pub const COMMANDS: &[Command] = &[
         name: "xadd",
         arity: -5,
         flags: GROW_FAST,
-        keys: CHANGE_KEY,
+        keys: &[KeySpec::one(1, CHANGES).noted("UPDATE and not INSERT, as entries may be trimmed")],
         complexity: "O(1), and O(N) to trim N entries",
         summary: "Adds an entry at the end of a stream, and may trim the stream.",
         syntax: "key [NOMKSTREAM]@6.2.0 trim=[strategy=<MAXLEN | MINID@6.2.0> operator=[= | ~] \

@@ -175,12 +175,13 @@ pub fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let (count, with_scores) = random_count(args, "withscores")?;
-    let cap = ctx.output_cap();
+    let cap = ctx.output_cap(count);
     let (zset, out) = ctx.read::<ZSet>(args.at(1))?;
     let Some(zset) = zset else {
         out.array(0);
         return Ok(());
     };
+    let cap = cap?;
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let wanted = if count < 0 { wanted } else { wanted.min(zset.len()) };
     let shape = Shape::new(with_scores, out);
@@ -192,10 +193,10 @@ pub fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     for _ in 0..wanted {
-        if out.len() > cap {
+        if out.len() > cap.max {
             break;
         }
         zset.random(&mut rng, |member, score| reply_member(out, member, score, shape));
     }
-    Ok(())
+    ctx.end_capped(cap)
 }
