@@ -153,6 +153,17 @@ impl Server {
         Ok(Cpu { threads, total })
     }
 
+    /// Lets the largest resident set be counted anew.
+    pub fn forget_peak(&self) -> Outcome<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
+    }
+
+    /// The largest resident set since it was forgotten, in bytes.
+    pub fn peak_resident(&self) -> Outcome<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        kib(&text, "VmHWM:")
+    }
+
     /// The resident set, in bytes.
     pub fn resident(&self) -> Outcome<u64> {
         let root = PathBuf::from(format!("/proc/{}", self.child.id()));
@@ -161,9 +172,7 @@ impl Server {
             Ok(text) => (text, "Rss:"),
             Err(_) => (fs::read_to_string(root.join("status"))?, "VmRSS:"),
         };
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no resident set")?;
-        Ok(kib.parse::<u64>()? * 1024)
+        kib(&text, name)
     }
 }
 
@@ -190,6 +199,13 @@ impl Cpu {
         let rounding = Duration::from_secs(2) / TICKS_PER_SECOND as u32;
         exact.max(self.total.saturating_sub(earlier.total).saturating_sub(rounding))
     }
+}
+
+/// The bytes that a line of /proc gives in KiB.
+fn kib(text: &str, name: &str) -> Outcome<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no resident set")?;
+    Ok(kib.parse::<u64>()? * 1024)
 }
 
 fn new_directory() -> Outcome<PathBuf> {

@@ -1,4 +1,5 @@
-//! The `stall` mode: how long a server keeps a bystander waiting while it is filled and saved.
+//! The `stall` mode: how long a server keeps a bystander waiting while it is filled and saved, and how much
+//! memory a save takes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +17,24 @@ use crate::workloads::{Source, key};
 const PERIOD: Duration = Duration::from_millis(1);
 /// Length of the idle phase.
 const IDLE: Duration = Duration::from_secs(2);
-/// A BGSAVE that takes longer is no longer watched.
-const LONGEST_SAVE: Duration = Duration::from_secs(60);
+/// A save or rewrite that takes longer is no longer watched.
+const LONGEST_SAVE: Duration = Duration::from_secs(120);
 /// Keys overwritten between two looks at whether the save has ended.
 const OVERWRITES: usize = 20_000;
 
-const PHASES: [&str; 3] = ["idle", "fill", "BGSAVE + writes"];
+const PHASES: [&str; 4] = ["idle", "fill", "BGSAVE + writes", "BGREWRITEAOF + writes"];
+
+/// Work in the background, as a client asks for it and sees its end.
+struct Saving {
+    command: &'static [&'static str],
+    /// The field of INFO that is 0 at the end.
+    running: &'static str,
+}
+
+const BGSAVE: Saving = Saving { command: &["BGSAVE"], running: "rdb_bgsave_in_progress" };
+const APPEND_ONLY: Saving =
+    Saving { command: &["CONFIG", "SET", "appendonly", "yes"], running: "aof_rewrite_in_progress" };
+const REWRITE: Saving = Saving { command: &["BGREWRITEAOF"], running: "aof_rewrite_in_progress" };
 
 /// Pings from its own thread and connection until stopped.
 struct Pinger {
@@ -79,6 +92,8 @@ struct Phases {
     latency: Vec<Histogram>,
     /// Keys per second.
     fill_rate: f64,
+    /// Most memory during BGSAVE over that before it.
+    peak: f64,
     /// Why a phase is missing, else empty.
     note: String,
 }
@@ -93,10 +108,14 @@ pub fn run(options: &Options) -> Outcome<Table> {
             results[side as usize].push(measure(side, options, keys)?);
         }
     }
-    let rates = results.each_ref().map(|rounds| {
-        let rates: Vec<f64> = rounds.iter().map(|phases| phases.fill_rate / 1e3).collect();
-        median(&rates).unwrap_or(0.0)
-    });
+    let medians = |of: &dyn Fn(&Phases) -> f64| {
+        results.each_ref().map(|rounds| {
+            let figures: Vec<f64> = rounds.iter().map(of).collect();
+            median(&figures).unwrap_or(0.0)
+        })
+    };
+    let rates = medians(&|phases| phases.fill_rate / 1e3);
+    let peaks = medians(&|phases| phases.peak);
     Ok(Table {
         title: "stall",
         columns: vec![
@@ -105,10 +124,16 @@ pub fn run(options: &Options) -> Outcome<Table> {
             Column { title: "longest ms", decimals: 2, ratio: true },
         ],
         rows: (0..PHASES.len()).map(|phase| row(phase, &results)).collect(),
-        footer: vec![format!(
-            "{keys} keys; filled at {:.0} (rhubarb) and {:.0} (redis) thousand keys/s",
-            rates[0], rates[1]
-        )],
+        footer: vec![
+            format!(
+                "{keys} keys; filled at {:.0} (rhubarb) and {:.0} (redis) thousand keys/s",
+                rates[0], rates[1]
+            ),
+            format!(
+                "most memory during BGSAVE over that before: {:.2} (rhubarb) and {:.2} (redis)",
+                peaks[0], peaks[1]
+            ),
+        ],
     })
 }
 
@@ -147,26 +172,56 @@ fn measure(side: Side, options: &Options, keys: usize) -> Outcome<Phases> {
     }
     filler.finish()?;
     let fill_rate = keys as f64 / begin.elapsed().as_secs_f64();
-    let mut latency = vec![idle, pinger.stop()?];
+    let latency = vec![idle, pinger.stop()?];
 
-    let mut note = String::new();
-    match during_save(&server, keys, &mut source) {
-        Ok(saving) => latency.push(saving),
-        Err(error) => note = format!("{}: {error}; ", side.name()),
+    let mut phases = Phases { latency, fill_rate, peak: 0.0, note: String::new() };
+    if let Err(error) = save(&server, keys, &mut source, &mut phases) {
+        phases.note = format!("{}: {error}; ", side.name());
     }
-    Ok(Phases { latency, fill_rate, note })
+    Ok(phases)
 }
 
-/// Pings while a snapshot is written and random keys are overwritten.
-fn during_save(server: &Server, keys: usize, source: &mut Source) -> Outcome<Histogram> {
+fn save(server: &Server, keys: usize, source: &mut Source, phases: &mut Phases) -> Outcome<()> {
+    let before = server.resident()?;
+    server.forget_peak()?;
+    phases.latency.push(during(&BGSAVE, server, keys, source)?);
+    // What a forked child has copied is memory that is taken besides.
+    let copied = server.connect()?.info("persistence", "rdb_last_cow_size")?;
+    phases.peak = (server.peak_resident()? + copied) as f64 / before as f64;
+    wait(&APPEND_ONLY, server)?;
+    phases.latency.push(during(&REWRITE, server, keys, source)?);
+    Ok(())
+}
+
+/// Waits for the end of some work in the background while nothing else is asked for.
+fn wait(saving: &Saving, server: &Server) -> Outcome<()> {
+    let mut connection = server.connect()?;
+    let begin = Instant::now();
+    connection.ask(saving.command)?;
+    while connection.info("persistence", saving.running)? != 0 {
+        if begin.elapsed() > LONGEST_SAVE {
+            return Err(format!("{} takes too long", saving.command.join(" ")).into());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Pings while some work is done in the background and random keys are overwritten.
+fn during(
+    saving: &Saving,
+    server: &Server,
+    keys: usize,
+    source: &mut Source,
+) -> Outcome<Histogram> {
     let mut connection = server.connect()?;
     let pinger = Pinger::start(server.port)?;
     let begin = Instant::now();
     // The pinger must be stopped whatever happens.
-    let saved = connection.ask(&["BGSAVE"]).and_then(|_| {
-        while connection.info("persistence", "rdb_bgsave_in_progress")? != 0 {
+    let saved = connection.ask(saving.command).and_then(|_| {
+        while connection.info("persistence", saving.running)? != 0 {
             if begin.elapsed() > LONGEST_SAVE {
-                return Err("BGSAVE takes too long".into());
+                return Err(format!("{} takes too long", saving.command.join(" ")).into());
             }
             let mut filler = Filler::open(server.port)?;
             for _ in 0..OVERWRITES {
