@@ -185,7 +185,7 @@ impl Server {
         let progress = self.save_progress();
         let disk = Arc::clone(&self.disk);
         *self.saving_to.lock() = Some(place.temp.clone());
-        let saved = save::save(&*disk, &place.path, &place.temp, &data, &options, &progress);
+        let saved = save::save(&*disk, &place.path, &place.temp, data, &options, &progress);
         *self.saving_to.lock() = None;
         match saved {
             Ok(_) => {
@@ -392,9 +392,7 @@ struct Job {
 impl Job {
     fn run(self) {
         let Self { disk, place, data, options, progress, sender } = self;
-        let result = save::save(&*disk, &place.path, &place.temp, &data, &options, &progress);
-        // The copies that the snapshot caused are let go of here, not where the executor would.
-        drop(data);
+        let result = save::save(&*disk, &place.path, &place.temp, data, &options, &progress);
         let _ = sender.send(result);
     }
 }

@@ -186,6 +186,15 @@ pub(super) struct Directory<T> {
     segment_bytes: usize,
 }
 
+/// A chunk that has left its directory.
+pub(super) struct Loose<T>(Arc<Chunk<T>>);
+
+impl<T> Loose<T> {
+    pub(super) fn segments(&self) -> &[Segment<T>] {
+        &self.0.segments
+    }
+}
+
 impl<T> Clone for Directory<T> {
     fn clone(&self) -> Self {
         Directory { map: self.map.clone(), chunks: self.chunks.clone(), ..*self }
@@ -226,6 +235,11 @@ impl<T> Directory<T> {
 
     pub(super) fn chunk_at(&self, place: usize) -> Option<&[Segment<T>]> {
         Some(self.chunks.get(place)?.segments.as_slice())
+    }
+
+    /// The chunks' segments, to be let go of one chunk after the other.
+    pub(super) fn into_chunks(self) -> impl Iterator<Item = Loose<T>> {
+        self.chunks.into_iter().map(Loose)
     }
 
     pub(super) fn root_entries(&self) -> usize {

@@ -12,7 +12,7 @@ mod tests;
 use std::mem::take;
 
 use directory::Directory;
-pub use scan::Iter;
+pub use scan::{Iter, Part};
 use segment::{Put, Segment};
 use siphasher::sip::SipHasher13;
 

@@ -2,8 +2,9 @@
 
 use fastrand::Rng;
 
+use super::directory::Loose;
 use super::segment::Segment;
-use super::{Dict, Keyed};
+use super::{Dict, Keyed, Root};
 
 /// Bits of a hash that a cursor holds: clients' cursors stay exact in a double.
 const CURSOR_BITS: u32 = 48;
@@ -123,6 +124,39 @@ impl<T: Keyed + Clone> Dict<T> {
     /// All items, in no particular order.
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { dict: self, chunk: 0, segments: [].iter(), slots: [].iter(), left: self.len }
+    }
+}
+
+impl<T> Dict<T> {
+    /// The items in parts of some thousands, in no particular order. Who lets go of each part when it has
+    /// been read leaves the rest of a snapshot held only: what changes in the table meanwhile is copied
+    /// less, and the copies go sooner.
+    pub fn into_parts(self) -> impl Iterator<Item = Part<T>> {
+        let (one, many) = match self.root {
+            Root::Empty => (None, None),
+            Root::One(segment) => (Some(PartOf::All(segment)), None),
+            Root::Many(directory) => (None, Some(directory.into_chunks().map(PartOf::Chunk))),
+        };
+        one.into_iter().chain(many.into_iter().flatten()).map(Part)
+    }
+}
+
+/// Some of the items of a `Dict` that was taken apart.
+pub struct Part<T>(PartOf<T>);
+
+enum PartOf<T> {
+    All(Segment<T>),
+    Chunk(Loose<T>),
+}
+
+impl<T> Part<T> {
+    /// Its items.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let segments = match &self.0 {
+            PartOf::All(segment) => std::slice::from_ref(segment),
+            PartOf::Chunk(chunk) => chunk.segments(),
+        };
+        segments.iter().flat_map(|segment| segment.slots().iter().flatten())
     }
 }
 

@@ -170,8 +170,15 @@ fn against_model(empty: Dict<Item>, ops: &[Op]) {
         }
     }
     check(&now.dict, &now.model);
-    for Pair { dict, model } in &snapshots {
-        check(dict, model);
+    for Pair { dict, model } in snapshots {
+        check(&dict, &model);
+        let mut left = model;
+        for part in dict.into_parts() {
+            for item in part.iter() {
+                assert_eq!(left.remove(&number(item)), Some(item.value));
+            }
+        }
+        assert!(left.is_empty(), "not in any part: {left:?}");
     }
 }
 
@@ -406,4 +413,28 @@ fn an_item_costs_little_over_eight_bytes() {
 fn it_may_cross_threads() {
     fn crosses<T: Send + Sync>(_: &T) {}
     crosses(&Dict::<Item>::default());
+}
+
+#[test]
+fn a_snapshot_taken_apart_holds_only_the_parts_not_yet_dropped() {
+    const N: u32 = 300_000;
+    let mut dict = filled(N);
+    let probes: Vec<Item> = (0..N).map(|key| item(key, 1)).collect();
+    probes.iter().for_each(|probe| drop(dict.insert(Arc::clone(probe))));
+    let snapshot = dict.clone();
+    dict.clear();
+    let held = || probes.iter().filter(|probe| Arc::count(probe) > 1).count();
+    assert_eq!(held(), N as usize);
+    let (mut seen, mut parts) = (0, 0);
+    for part in snapshot.into_parts() {
+        let here = part.iter().count();
+        assert!(here < N as usize / 4, "a part of {here} items");
+        seen += here;
+        parts += 1;
+        drop(part);
+        if parts % 8 == 0 {
+            assert_eq!(held(), N as usize - seen);
+        }
+    }
+    assert_eq!((seen, held()), (N as usize, 0));
 }

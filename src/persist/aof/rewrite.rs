@@ -64,63 +64,71 @@ impl Rewriter {
     /// # Errors
     /// If it can't be written, or is stopped; there is no file then, or soon.
     pub fn run(self) -> Result<(), Failure> {
+        let (disk, temp) = (Arc::clone(&self.disk), self.temp.clone());
         let written = caught(|| {
-            let file = self.disk.create(&self.temp)?;
+            let file = disk.create(&temp)?;
+            let progress = Arc::clone(&self.progress);
             self.write_to(&*file)?;
             file.sync_all()?;
-            if self.progress.commit() { Ok(()) } else { Err(stopped()) }
+            if progress.commit() { Ok(()) } else { Err(stopped()) }
         });
         written.map_err(|error| {
-            let _ = self.disk.remove(&self.temp);
+            let _ = disk.remove(&temp);
             Failure::new("Write error writing append only file on disk", &error)
         })
     }
 
-    /// Writes the data to a file.
+    /// Writes the data to a file, and lets go of them on the way.
     ///
     /// # Errors
     /// If that can't be done.
-    pub fn write_to(&self, file: &dyn File) -> io::Result<()> {
-        match &self.form {
-            Form::Rdb(options) => match save::write(file, &self.dbs, options, &self.progress) {
+    pub fn write_to(self, file: &dyn File) -> io::Result<()> {
+        match self.form {
+            Form::Rdb(options) => match save::write(file, self.dbs, &options, &self.progress) {
                 Ok(_) => Ok(()),
                 Err(save::Failure::Disk { error, .. }) => Err(error),
                 Err(save::Failure::Stopped) => Err(stopped()),
             },
             Form::Commands { timestamp_s, syncs, functions } => {
-                let mut out = Out { file, buf: Vec::new(), unsynced: 0, syncs: *syncs };
+                let mut out = Out { file, buf: Vec::new(), unsynced: 0, syncs };
                 if let Some(unix_s) = timestamp_s {
                     out.buf.extend_from_slice(format!("#TS:{unix_s}\r\n").as_bytes());
                 }
-                for code in functions {
+                for code in &functions {
                     let words = [b"FUNCTION".as_slice(), b"LOAD", code];
                     write_request(&mut out.buf, words.into_iter());
                 }
-                self.write_commands(&mut out)?;
+                write_commands(self.dbs, &self.progress, &mut out)?;
                 out.write()
             }
         }
     }
+}
 
-    fn write_commands(&self, out: &mut Out<'_>) -> io::Result<()> {
-        for db in &self.dbs {
-            write_select(&mut out.buf, db.number);
-            for entry in db.entries.iter() {
-                if self.progress.is_stopped() {
+fn write_commands(
+    dbs: Vec<save::DbSnapshot>,
+    progress: &Progress,
+    out: &mut Out<'_>,
+) -> io::Result<()> {
+    for db in dbs {
+        write_select(&mut out.buf, db.number);
+        for part in db.entries.into_parts() {
+            for entry in part.iter() {
+                if progress.is_stopped() {
                     return Err(stopped());
                 }
                 if !dump::write_entry(&mut out.buf, entry) {
                     return Err(io::Error::other("a type that can't be written as commands"));
                 }
-                self.progress.keys.fetch_add(1, Ordering::Relaxed);
-                self.progress.delay();
+                progress.keys.fetch_add(1, Ordering::Relaxed);
+                progress.delay();
                 if out.buf.len() >= CHUNK {
                     out.write()?;
                 }
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn stopped() -> io::Error {

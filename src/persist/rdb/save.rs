@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
+use smallvec::SmallVec;
+
 use super::encode::{Encoder, Sink, Stopped};
 use super::{Access, Progress};
 use crate::keyspace::{Db, Entry, Snapshot};
@@ -105,7 +107,8 @@ impl From<Panicked> for Failure {
     }
 }
 
-/// Saves to `path` by way of `temp`, in the same directory.
+/// Saves to `path` by way of `temp`, in the same directory. The data are let go of as they are written, so
+/// that what changes meanwhile takes the less memory.
 ///
 /// # Errors
 /// If anything fails; `temp` is gone then, and `path` is what it was, or (if the sync of the
@@ -114,7 +117,7 @@ pub fn save(
     disk: &dyn Disk,
     path: &Path,
     temp: &Path,
-    data: &[DbSnapshot],
+    data: Vec<DbSnapshot>,
     options: &Options,
     progress: &Progress,
 ) -> Result<u64, Failure> {
@@ -148,7 +151,7 @@ pub fn save(
 /// If the disk fails or the save is stopped; the file is not whole then.
 pub fn write(
     file: &dyn File,
-    data: &[DbSnapshot],
+    data: Vec<DbSnapshot>,
     options: &Options,
     progress: &Progress,
 ) -> Result<u64, Failure> {
@@ -174,7 +177,12 @@ pub fn write(
     })
 }
 
-fn encode(encoder: &mut Encoder<'_>, data: &[DbSnapshot], options: &Options, progress: &Progress) {
+fn encode(
+    encoder: &mut Encoder<'_>,
+    data: Vec<DbSnapshot>,
+    options: &Options,
+    progress: &Progress,
+) {
     let timed = data.iter().any(|db| db.volatile_hashes > 0);
     encoder.header(if timed { super::VERSION_FIELDS } else { super::VERSION });
     for (name, value) in &options.aux {
@@ -184,25 +192,26 @@ fn encode(encoder: &mut Encoder<'_>, data: &[DbSnapshot], options: &Options, pro
         encoder.function(source);
     }
     let access = |entry: &Entry| options.access.as_ref().map_or(Access::Unknown, |of| of(entry));
-    for db in data.iter().filter(|db| !db.entries.is_empty()) {
+    for db in data.into_iter().filter(|db| !db.entries.is_empty()) {
         encoder.select(db.number, db.entries.len(), db.volatile);
-        let mut entries = db.entries.iter();
-        let mut ahead: Vec<&Entry> = Vec::with_capacity(LOOK_AHEAD);
-        loop {
-            ahead.clear();
-            ahead.extend(entries.by_ref().take(LOOK_AHEAD));
-            if ahead.is_empty() {
-                break;
-            }
-            // These loads don't wait for each other, as those of the encoding below would.
-            std::hint::black_box(ahead.iter().fold(0, |sum, entry| sum ^ entry.clock()));
-            for entry in &ahead {
-                if encoder.is_stopped() || progress.is_stopped() {
-                    return;
+        for part in db.entries.into_parts() {
+            let mut entries = part.iter();
+            loop {
+                let ahead: SmallVec<[&Entry; LOOK_AHEAD]> =
+                    entries.by_ref().take(LOOK_AHEAD).collect();
+                if ahead.is_empty() {
+                    break;
                 }
-                encoder.entry(entry, access(entry));
-                progress.keys.fetch_add(1, Ordering::Relaxed);
-                progress.delay();
+                // These loads don't wait for each other, as those of the encoding below would.
+                std::hint::black_box(ahead.iter().fold(0, |sum, entry| sum ^ entry.clock()));
+                for entry in ahead {
+                    if encoder.is_stopped() || progress.is_stopped() {
+                        return;
+                    }
+                    encoder.entry(entry, access(entry));
+                    progress.keys.fetch_add(1, Ordering::Relaxed);
+                    progress.delay();
+                }
             }
         }
     }

@@ -233,7 +233,7 @@ fn save_to(disk: &SimDisk, dbs: &[Db], compress: bool) -> Result<u64, Failure> {
     };
     let data = DbSnapshot::of(dbs);
     let (path, temp) = (Path::new("/d/dump.rdb"), Path::new("/d/temp-1.rdb"));
-    save::save(disk, path, temp, &data, &options, &Progress::default())
+    save::save(disk, path, temp, data, &options, &Progress::default())
 }
 
 fn load_from(disk: &SimDisk) -> Result<load::Loaded, decode::Error> {
@@ -329,11 +329,11 @@ fn a_save_that_is_stopped_leaves_nothing() {
     assert!(progress.stop());
     let data = DbSnapshot::of(&sample_dbs(10));
     let (path, temp) = (Path::new("/d/dump.rdb"), Path::new("/d/temp-1.rdb"));
-    let saved = save::save(&disk, path, temp, &data, &save::Options::default(), &progress);
+    let saved = save::save(&disk, path, temp, data.clone(), &save::Options::default(), &progress);
     assert!(matches!(saved, Err(Failure::Stopped)));
     assert!(disk.files().is_empty());
     let progress = Progress::default();
-    let saved = save::save(&disk, path, temp, &data, &save::Options::default(), &progress);
+    let saved = save::save(&disk, path, temp, data, &save::Options::default(), &progress);
     assert!(saved.is_ok() && !progress.stop(), "too late");
 }
 
