@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::commands::config::rewrite_file;
 use crate::commands::reply_help;
 use crate::config::Extent;
+use crate::ds::listpack::Listpack;
 use crate::keyspace::{Digest, Entry};
+use crate::persist::rdb::dump;
 use crate::resp::{Args, Error};
 use crate::server::client::Client;
 use crate::server::command::{Command, Handler};
@@ -15,6 +17,7 @@ use crate::server::load_rdb::Into;
 use crate::spec::{Flags, Group};
 use crate::util::num;
 use crate::value::Value;
+use crate::value::list::List;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[Command {
@@ -181,7 +184,7 @@ fn structsize(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), Error> {
         size_of::<Entry>(),
         size_of::<Value>()
     );
-    ctx.out.simple(text.as_bytes());
+    ctx.out.bulk(text.as_bytes());
     Ok(())
 }
 
@@ -255,20 +258,40 @@ fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (eviction, clock, now_ms) = (ctx.srv.eviction, ctx.srv.access_clock(), ctx.now_ms());
+    let compress = ctx.srv.config.rdbcompression;
     let entry = found(ctx, &args[2])?;
     let idle = i64::from(if eviction.is_lfu() { 0 } else { eviction.idle_seconds(entry, clock) });
-    let len = match entry.str() {
-        Some(text) => text.len() + 1,
-        None => entry.value().map_or(0, |value| value.heap_bytes()),
-    };
-    let text = format!(
-        "Value at:{:#x} refcount:1 encoding:{} serializedlength:{len} lru:{} lru_seconds_idle:{idle}",
+    let mut text = format!(
+        "Value at:{:#x} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle}",
         entry.address(),
         entry.encoding(),
+        dump::saved_len(entry, compress),
         (now_ms / 1000 - idle) & 0xff_ffff,
     );
+    if entry.encoding() == "quicklist"
+        && let Some(Value::List(list)) = entry.value()
+    {
+        append_nodes(&mut text, list, ctx.srv.config.limits.list_max_listpack_size);
+    }
     ctx.out.simple(text.as_bytes());
     Ok(())
+}
+
+/// What a list of several nodes consists of. None of them is compressed.
+fn append_nodes(text: &mut String, list: &List, max: i32) {
+    let nodes = list.nodes();
+    let bytes = |node: &Result<&Listpack, &[u8]>| match node {
+        Ok(pack) => pack.as_bytes().len(),
+        Err(plain) => plain.len(),
+    };
+    let _ = write!(
+        text,
+        " ql_nodes:{} ql_avg_node:{:.2} ql_listpack_max:{max} ql_compressed:0 \
+         ql_uncompressed_size:{}",
+        nodes.len(),
+        list.len() as f64 / nodes.len().max(1) as f64,
+        nodes.iter().map(bytes).sum::<usize>()
+    );
 }
 
 fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {

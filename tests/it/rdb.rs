@@ -4,6 +4,7 @@ use rhubarb::config::{Config, SavePoint};
 use rhubarb::util::file::sim::{EIO, ENOSPC, Loss, Op};
 
 use crate::harness::Harness;
+use crate::process::Process;
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).trim_end().to_string()
@@ -228,4 +229,49 @@ fn payloads_are_dumped_and_restored() {
     broken[3] ^= 0x20;
     assert_eq!(restore(&[b"RESTORE", b"n", b"0", &broken]), "-ERR Bad data format");
     assert_eq!(restore(&[b"DUMP", b"none"]), "$-1");
+}
+
+#[test]
+fn debug_object_tells_the_saved_length() {
+    // What compression makes of a text may differ.
+    let options = ["--enable-debug-command", "yes", "--rdbcompression", "no"];
+    let Some(redis) = Process::redis(&options) else { return };
+    let mut redis = redis.connect().unwrap();
+    let mut harness = harness();
+    let client = harness.connect();
+    harness.call(client, &[b"CONFIG", b"SET", b"rdbcompression", b"no"]);
+    let (long, many) = ("x".repeat(100), "y ".repeat(4000));
+    let lines = [
+        format!("SET raw {long}"),
+        "SET int 12345".into(),
+        "SET embstr short".into(),
+        "RPUSH short a b c 1 2 3".into(),
+        format!("RPUSH nodes {many}"),
+        "SADD intset 1 2".into(),
+        "HSET hash field 1".into(),
+        "ZADD zset 1 member".into(),
+        "XADD stream 1-1 field value".into(),
+    ];
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        redis.call(&words).unwrap();
+        harness.call(client, &bytes);
+        let expected = redis.call(&["DEBUG", "OBJECT", words[1]]).unwrap().text();
+        let found = text(harness.call(client, &[b"DEBUG", b"OBJECT", bytes[1]]));
+        let field = |text: &str, name: &str| {
+            text.split(' ').find_map(|part| part.strip_prefix(name).map(str::to_owned))
+        };
+        if words[1] != "nodes" {
+            let len = field(&found, "serializedlength:");
+            assert_eq!(len, field(&expected, "serializedlength:"), "{line}: {found}");
+            assert!(len.is_some());
+            continue;
+        }
+        // Nodes may be cut elsewhere.
+        for name in ["ql_listpack_max:", "ql_compressed:"] {
+            assert_eq!(field(&found, name), field(&expected, name), "{found}");
+        }
+        assert!(field(&found, "ql_nodes:").is_some_and(|nodes| nodes != "1"), "{found}");
+    }
 }

@@ -93,7 +93,7 @@ pub static ROWS: &[Directive] = &[
     Directive {
         name: "lazyfree-lazy-user-del",
         kind: flag!(lazyfree_lazy_user_del),
-        doc: "Let DEL work as UNLINK.",
+        doc: "Let DEL work as UNLINK. Large values are freed in the background either way.",
         ..MEMORY
     },
     Directive {
@@ -239,6 +239,7 @@ pub static ROWS: &[Directive] = &[
     Directive {
         name: "list-compress-depth",
         kind: int!(list_compress_depth, 0, i32::MAX),
+        support: Support::Idle("compression of lists in memory"),
         doc: "Nodes at each end of a list that stay uncompressed; 0 compresses none.",
         ..ENCODINGS
     },

@@ -26,6 +26,14 @@ pub fn dump(entry: &Entry, compress: bool) -> Vec<u8> {
     sealed(encoder)
 }
 
+/// Bytes that a value takes in a snapshot.
+pub fn saved_len(entry: &Entry, compress: bool) -> usize {
+    let mut encoder = Encoder::whole(compress);
+    encoder.kind_and_value(entry);
+    // The kind stands apart.
+    encoder.into_bytes().len().saturating_sub(1)
+}
+
 /// The payload of libraries of functions.
 pub fn dump_functions<'a>(sources: impl Iterator<Item = &'a [u8]>, compress: bool) -> Vec<u8> {
     let mut encoder = Encoder::whole(compress);
