@@ -291,7 +291,7 @@ fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let count = args.from(1).iter().filter(|key| ctx.lookup(key).is_some()).count();
+    let count = args.from(1).iter().filter(|key| ctx.lookup_touched(key).is_some()).count();
     ctx.out.len_int(count);
     Ok(())
 }

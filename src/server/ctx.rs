@@ -158,6 +158,14 @@ impl Ctx<'_> {
         self.srv.lookup_read(self.db, key, self.client, false)
     }
 
+    /// As [`lookup`](Self::lookup), but the access clock moves in any case: TOUCH does what it says.
+    pub fn lookup_touched(&mut self, key: &[u8]) -> Option<&Entry> {
+        let (eviction, clock) = (self.srv.eviction, self.srv.access_clock());
+        let entry = self.lookup_untouched(key)?;
+        eviction.touch(entry, clock);
+        Some(entry)
+    }
+
     /// The entry of a key without any trace: no statistics, no access clock. Expiry applies.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         self.srv.peek(self.db, key)
@@ -174,8 +182,9 @@ impl Ctx<'_> {
         self.expire_if_due(key);
         let clock = self.srv.access_clock();
         let hash = self.srv.hash(self.db, key);
-        let entry = self.srv.dbs[self.db].get_mut_hashed(hash, key)?;
-        self.srv.eviction.touch(entry, clock);
+        let srv = &mut *self.srv;
+        let entry = srv.dbs[self.db].get_mut_hashed(hash, key)?;
+        srv.eviction.touch_for(&srv.clients, self.client, entry, clock);
         Some(entry)
     }
 
@@ -205,13 +214,14 @@ impl Ctx<'_> {
         self.expire_if_due(key);
         let clock = self.srv.access_clock();
         let hash = self.srv.hash(self.db, key);
-        let Some(entry) = self.srv.dbs[self.db].get_mut_hashed(hash, key) else {
+        let srv = &mut *self.srv;
+        let Some(entry) = srv.dbs[self.db].get_mut_hashed(hash, key) else {
             return Ok((None, &mut self.out));
         };
         if entry.kind() != T::TYPE {
             return Err(Error::WrongType);
         }
-        self.srv.eviction.touch(entry, clock);
+        srv.eviction.touch_for(&srv.clients, self.client, entry, clock);
         Ok((entry.collection_mut(), &mut self.out))
     }
 
@@ -246,7 +256,7 @@ impl Ctx<'_> {
         };
         let entry = srv.dbs[self.db].entry_mut(hash, slot).ok_or(Error::NoSuchKey)?;
         if found.is_some() {
-            srv.eviction.touch(entry, clock);
+            srv.eviction.touch_for(&srv.clients, self.client, entry, clock);
         }
         Ok((entry, found.is_none(), &mut self.out))
     }

@@ -6,6 +6,7 @@
 use crate::config::{Config, MaxmemoryPolicy};
 use crate::keyspace::Entry;
 use crate::persist::rdb::Access;
+use crate::server::client::{Client, ClientFlags, ClientRef, Clients};
 
 const LRU_MASK: u32 = 0x00ff_ffff;
 /// The counter that a new key starts with, so that it isn't evicted at once.
@@ -66,6 +67,22 @@ impl Eviction {
         }
         let counter = self.increment(self.frequency(entry, clock));
         entry.set_clock(clock.now_min << 8 | counter);
+    }
+
+    /// Notes an access by a client, unless it leaves access clocks alone (`CLIENT NO-TOUCH`).
+    #[inline]
+    pub fn touch_for(
+        &self,
+        clients: &Clients,
+        client: ClientRef,
+        entry: &Entry,
+        clock: AccessClock,
+    ) {
+        let stale = self.lfu || entry.clock() != clock.now_s;
+        let no_touch = |client: &Client| client.flags.contains(ClientFlags::NO_TOUCH);
+        if stale && !clients.get(client).is_some_and(no_touch) {
+            self.touch(entry, clock);
+        }
     }
 
     /// Notes the creation of a key.

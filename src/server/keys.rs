@@ -7,7 +7,7 @@ use crate::config::NotifyFlags;
 use crate::ds::dict::Keyed;
 use crate::keyspace::{Db, Entry};
 use crate::server::Server;
-use crate::server::client::{Client, ClientFlags, ClientRef};
+use crate::server::client::ClientRef;
 use crate::value::hash::Hash;
 
 /// How much of a key a reader may see.
@@ -189,9 +189,8 @@ impl Server {
             return None;
         };
         self.counters.hits += 1;
-        let no_touch = |client: &Client| client.flags.contains(ClientFlags::NO_TOUCH);
-        if touch && !self.clients.get(client).is_some_and(no_touch) {
-            self.eviction.touch(entry, clock);
+        if touch {
+            self.eviction.touch_for(&self.clients, client, entry, clock);
         }
         Some(entry)
     }
