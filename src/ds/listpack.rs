@@ -20,6 +20,8 @@ use crate::util::prefetch::prefetch_all;
 
 const HEADER: usize = 6;
 const END: u8 = 0xFF;
+/// Size of a line of the processor's cache.
+const LINE: usize = 64;
 const UNKNOWN_COUNT: u16 = u16::MAX;
 
 /// Greatest size of one listpack in bytes; Redis's safety limit.
@@ -314,6 +316,19 @@ impl Listpack {
     pub fn prefetch(&self) {
         let bytes = self.as_bytes();
         prefetch_all(&bytes[..bytes.len().min(1024)]);
+    }
+
+    /// Asks for what an edit at the front reads and writes.
+    pub fn prefetch_front(&self) {
+        let bytes = self.as_bytes();
+        prefetch_all(&bytes[..bytes.len().min(LINE + 1)]);
+    }
+
+    /// Asks for what an edit at the end reads and writes: the header too.
+    pub fn prefetch_back(&self) {
+        let bytes = self.as_bytes();
+        prefetch_all(&bytes[..1]);
+        prefetch_all(&bytes[bytes.len().saturating_sub(LINE + 1)..]);
     }
 
     /// An empty listpack.

@@ -14,6 +14,7 @@ mod tests;
 
 pub use iter::Iter;
 
+use crate::util::prefetch::prefetch;
 use node::{Changed, Edge, INNER_MAX, Node};
 use run::{Run, Span};
 use smallvec::SmallVec;
@@ -347,6 +348,21 @@ impl<T: Item> Tree<T> {
         }
         let (items, slot) = self.descend(&mut AtRank(rank), |_| ())?;
         items.get(slot)
+    }
+
+    /// Asks for the root node.
+    pub fn prefetch_root(&self) {
+        if let Some(root) = &self.root {
+            prefetch::<Node<T>>(root);
+        }
+    }
+
+    /// The items, if one leaf holds them all.
+    pub fn only_leaf(&self) -> &[T] {
+        match self.root.as_deref() {
+            Some(Node::Leaf(items)) => items.as_slice(),
+            _ => &[],
+        }
     }
 
     /// The first item.

@@ -11,8 +11,9 @@ use crate::keyspace::{Db, Entry, KnownHash};
 use crate::resp::{ArgBuf, Args, Limits, Parsed, ProtocolError, RequestParser, Span, parse_whole};
 use crate::server::Server;
 use crate::server::client::ClientRef;
-use crate::server::command::{CommandId, NotFound, Table};
+use crate::server::command::{CommandId, Inside, NotFound, Table};
 use crate::value::Value;
+use crate::value::list::{self, List, NodeStep};
 
 /// The most commands that are parsed ahead: enough to hide the memory's latency, and few enough
 /// for the cache.
@@ -53,8 +54,15 @@ struct Lookup<'a> {
     hash: u64,
     /// Whether the command before looks up the same key.
     repeated: bool,
-    /// What it will look up in the value, if that stands apart.
-    member: Option<&'a [u8]>,
+    /// What it will need of the value, if that stands apart.
+    inside: Option<Wanted<'a>>,
+}
+
+/// As [`Inside`], of one call.
+#[derive(Debug, Clone, Copy)]
+enum Wanted<'a> {
+    Member(&'a [u8]),
+    End(list::End),
 }
 
 /// Commands parsed ahead, in their order. The memory is kept from batch to batch.
@@ -179,14 +187,17 @@ impl Batch {
                 None => (false, db.hash(key)),
             };
             *known = KnownHash::of(key, hash);
-            let member = row.member.and_then(|at| args.get(at));
-            lookups.push(Lookup { key, hash, repeated, member });
+            let inside = row.inside.and_then(|inside| match inside {
+                Inside::Member(at) => args.get(at).map(Wanted::Member),
+                Inside::End(end) => Some(Wanted::End(end)),
+            });
+            lookups.push(Lookup { key, hash, repeated, inside });
         }
         for step in Step::ALL {
             let new = lookups.iter().filter(|lookup| !lookup.repeated);
             new.for_each(|lookup| db.prefetch(lookup.hash, step));
         }
-        prefetch_members(db, &lookups);
+        prefetch_inside(db, &lookups);
         drop(lookups);
         self.hashes = hashes;
     }
@@ -199,25 +210,43 @@ impl Batch {
 }
 
 /// As [`Batch::prefetch`], from the keys on.
-fn prefetch_members(db: &Db, lookups: &[Lookup<'_>]) {
-    let mut bodies = SmallVec::<[&Value; AHEAD]>::new();
+fn prefetch_inside(db: &Db, lookups: &[Lookup<'_>]) {
+    let mut bodies = SmallVec::<[(&Value, Wanted<'_>); AHEAD]>::new();
     let mut values = SmallVec::<[(&Value, &[u8]); AHEAD]>::new();
     let mut last = None;
     for lookup in lookups {
-        let Some(member) = lookup.member else { continue };
+        let Some(inside) = lookup.inside else { continue };
         if !lookup.repeated {
             last = db.get_hashed(lookup.hash, lookup.key).and_then(Entry::value);
             last.into_iter().for_each(Value::prefetch);
-            bodies.extend(last);
+            bodies.extend(last.map(|value| (value, inside)));
         }
-        values.extend(last.map(|value| (value, member)));
+        if let (Some(value), Wanted::Member(member)) = (last, inside) {
+            values.push((value, member));
+        }
     }
-    bodies.iter().for_each(|value| value.prefetch_body());
+    bodies.iter().for_each(|(value, inside)| match *inside {
+        Wanted::Member(_) => value.prefetch_body(),
+        Wanted::End(end) => value.prefetch_end(end),
+    });
+    prefetch_outer_nodes(&bodies);
     let hashed =
         values.iter().filter_map(|(value, member)| Some((*value, value.member_hash(member)?)));
     let members = hashed.collect::<SmallVec<[(&Value, u64); AHEAD]>>();
     for step in Step::ALL {
         members.iter().for_each(|(value, hash)| value.prefetch_member(*hash, step));
+    }
+}
+
+/// As [`prefetch_inside`], for the ends of lists that are trees, from the root on.
+fn prefetch_outer_nodes(bodies: &[(&Value, Wanted<'_>)]) {
+    let trees = bodies.iter().filter_map(|&(value, inside)| match (value, inside) {
+        (Value::List(list), Wanted::End(end)) if list.has_nodes() => Some((&**list, end)),
+        _ => None,
+    });
+    let trees = trees.collect::<SmallVec<[(&List, list::End); AHEAD]>>();
+    for step in NodeStep::ALL {
+        trees.iter().for_each(|(list, end)| list.prefetch_node(*end, step));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::resp::{Args, Error};
 use crate::server::ctx::Ctx;
 use crate::spec::syntax::{self, Argument};
 use crate::spec::{Category, Channels, Find, Flags, Group, KeySpec, Search};
+use crate::value::list::End;
 
 /// What executes a command: writes its reply into `ctx.out`, or fails with an error reply.
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), Error>;
@@ -102,6 +103,16 @@ impl CommandId {
     }
 }
 
+/// What a command needs of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inside {
+    /// The member that stands at this place in its arguments, or what that leads to in a string of
+    /// bits. A call without that argument needs nothing.
+    Member(usize),
+    /// This end of a list.
+    End(End),
+}
+
 /// A command in the table.
 #[derive(Debug)]
 pub struct Registered {
@@ -113,9 +124,8 @@ pub struct Registered {
     pub full_name: Box<str>,
     /// Where its first key stands in calls that have one, if that is the same in all of them.
     pub first_key: Option<usize>,
-    /// Where the first member that it looks up in a collection stands, or what it looks for in a
-    /// string of bits.
-    pub member: Option<usize>,
+    /// What it needs of its first key's value, if that stands apart.
+    pub inside: Option<Inside>,
     /// Its arguments, read from its syntax when they are first asked for.
     arguments: OnceLock<Vec<Argument>>,
     subcommands: Vec<(&'static str, CommandId)>,
@@ -166,21 +176,22 @@ impl Table {
             (Search::Index(begin), Find::Numkeys { first, .. }) => Some(begin + first),
             _ => None,
         });
-        let member = match command.name {
+        let inside = match command.name {
             // The score or the increment stands before it.
-            "zadd" | "zincrby" => 3,
-            _ => 2,
+            "zadd" | "zincrby" => Some(Inside::Member(3)),
+            "lpush" | "lpushx" | "lpop" => Some(Inside::End(End::Left)),
+            "rpush" | "rpushx" | "rpop" | "rpoplpush" => Some(Inside::End(End::Right)),
+            // Commands that count their keys have one in its place.
+            _ if command.group.looks_inside() && first_key < Some(2) => Some(Inside::Member(2)),
+            _ => None,
         };
-        // Commands that count their keys have one in its place.
-        let has_member = command.group.looks_inside() && first_key < Some(member);
-        let member = has_member.then_some(member);
         let (arguments, subcommands) = (OnceLock::new(), Vec::new());
         self.rows.push(Registered {
             command,
             parent,
             full_name,
             first_key,
-            member,
+            inside,
             arguments,
             subcommands,
         });

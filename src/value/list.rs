@@ -10,6 +10,7 @@ use super::Limits;
 use super::prefetch::Prefetch;
 use crate::ds::listpack::{Element, Listpack, Pos};
 use crate::ds::tree::{Item, Tree};
+use crate::util::prefetch::prefetch;
 
 /// The size limits of `list-max-listpack-size` -1 to -5, in bytes.
 const NODE_BYTES: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_536];
@@ -107,6 +108,61 @@ impl Prefetch for List {
         if let Repr::Packed(pack) = &self.0 {
             pack.prefetch();
         }
+    }
+}
+
+/// What an edit at an end of a tree of nodes reads, one thing after the other, when the root is
+/// there; see [`List::prefetch_node`].
+#[derive(Debug, Clone, Copy)]
+pub enum NodeStep {
+    /// The outer node's place in its leaf.
+    Slot,
+    /// Its listpack.
+    Pack,
+    /// The bytes at that one's end.
+    Bytes,
+}
+
+impl NodeStep {
+    /// The steps in their order.
+    pub const ALL: [Self; 3] = [Self::Slot, Self::Pack, Self::Bytes];
+}
+
+impl List {
+    /// Whether the list is a tree, whose outer nodes are for [`prefetch_node`](Self::prefetch_node).
+    pub fn has_nodes(&self) -> bool {
+        matches!(self.0, Repr::Nodes(_))
+    }
+
+    /// Asks for the bytes at an end, or for the root of a tree; the list's block is read.
+    pub(super) fn prefetch_end(&self, end: End) {
+        match &self.0 {
+            Repr::Packed(pack) => prefetch_pack(pack, end),
+            Repr::Nodes(tree) => tree.prefetch_root(),
+        }
+    }
+
+    /// One step of the way from the root to the bytes at an end. A tree of more than one leaf is
+    /// left alone: there are few such lists, and their outer nodes are in the cache.
+    pub fn prefetch_node(&self, end: End, step: NodeStep) {
+        let Repr::Nodes(tree) = &self.0 else { return };
+        let leaf = tree.only_leaf();
+        let Some(node) = (if end == End::Left { leaf.first() } else { leaf.last() }) else {
+            return;
+        };
+        match (step, node) {
+            (NodeStep::Slot, node) => prefetch(node),
+            (NodeStep::Pack, Node::Packed(pack)) => prefetch::<Listpack>(pack),
+            (NodeStep::Bytes, Node::Packed(pack)) => prefetch_pack(pack, end),
+            (_, Node::Plain(_)) => {}
+        }
+    }
+}
+
+fn prefetch_pack(pack: &Listpack, end: End) {
+    match end {
+        End::Left => pack.prefetch_front(),
+        End::Right => pack.prefetch_back(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::Value;
 use super::hash::Hash;
-use super::list::List;
+use super::list::{End, List};
 use super::set::Set;
 use super::zset::ZSet;
 use crate::ds::dict::Step;
@@ -41,6 +41,14 @@ impl Value {
         match self {
             Self::Str(bytes) => bytes.first().into_iter().for_each(prefetch),
             _ => self.target().into_iter().for_each(Prefetch::prefetch_body),
+        }
+    }
+
+    /// As [`prefetch_body`](Self::prefetch_body), where only an end of a list is needed.
+    pub fn prefetch_end(&self, end: End) {
+        match self {
+            Self::List(list) => list.prefetch_end(end),
+            _ => self.prefetch_body(),
         }
     }
 

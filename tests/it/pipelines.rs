@@ -10,7 +10,7 @@ use crate::wire::{Connection, write_command};
 /// Commands that look at few keys, in databases that change places, vanish and come back.
 fn command(rng: &mut Rng) -> String {
     let (key, other, number) = (rng.usize(0..6), rng.usize(0..6), rng.usize(0..40));
-    match rng.usize(0..24) {
+    match rng.usize(0..30) {
         0 => format!("SELECT {}", rng.usize(0..3)),
         1 => format!("SWAPDB {} {}", rng.usize(0..3), rng.usize(0..3)),
         2 => ["FLUSHDB", "FLUSHALL", "FLUSHALL ASYNC"][rng.usize(0..3)].to_owned(),
@@ -36,6 +36,12 @@ fn command(rng: &mut Rng) -> String {
         ),
         20 => "MULTI".to_owned(),
         21 | 22 => "EXEC".to_owned(),
+        23 => format!("RPUSH k{key} {number} a {number:030} b"),
+        24 => format!("LPUSH k{key} {number:09000}"),
+        25 => format!("LPOP k{key}"),
+        26 => format!("RPOP k{key} {}", rng.usize(1..3)),
+        27 => format!("LPUSHX k{key} {number}"),
+        28 => format!("LRANGE k{key} 0 5"),
         _ => format!("SORT k{key} BY nosort GET # LIMIT 0 5"),
     }
 }
@@ -58,7 +64,8 @@ fn at_once(connection: &mut Connection, commands: &[String]) -> io::Result<Vec<S
 
 #[test]
 fn a_pipeline_does_what_its_commands_do_one_by_one() -> io::Result<()> {
-    let options = ["--enable-debug-command", "yes"];
+    // Few elements make a list a tree.
+    let options = ["--enable-debug-command", "yes", "--list-max-listpack-size", "3"];
     let servers = [Process::rhubarb(&options)?, Process::rhubarb(&options)?];
     let [mut slow, mut quick] = [servers[0].connect()?, servers[1].connect()?];
     for seed in 0..40 {
