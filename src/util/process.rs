@@ -67,7 +67,7 @@ pub fn os() -> String {
 /// The allocator's statistics, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Allocator {
-    /// Handed out to the program.
+    /// Handed out to the program, without what threads keep for their next requests.
     pub allocated: u64,
     /// In pages that hold something.
     pub active: u64,
@@ -77,12 +77,14 @@ pub struct Allocator {
 
 /// Reads the allocator's statistics.
 pub fn allocator() -> Allocator {
-    use tikv_jemalloc_ctl::{epoch, stats};
+    use tikv_jemalloc_ctl::{Access, AsName, epoch, stats};
+    // All arenas together. What threads keep at hand is free, but counts as allocated.
+    const CACHED: &[u8] = b"stats.arenas.4096.tcache_bytes\0";
     // Statistics are cached in the allocator until the epoch advances.
     let _ = epoch::advance();
     let read = |value: Result<usize, _>| value.unwrap_or(0) as u64;
     Allocator {
-        allocated: read(stats::allocated::read()),
+        allocated: read(stats::allocated::read()).saturating_sub(read(CACHED.name().read())),
         active: read(stats::active::read()),
         resident: read(stats::resident::read()),
     }
