@@ -10,7 +10,7 @@ use rhubarb::net::supervise;
 use rhubarb::options::{self, Invocation};
 use rhubarb::server::{Parts, REDIS_VERSION, RHUBARB_VERSION};
 use rhubarb::util::clock::{Clock, SystemClock};
-use rhubarb::util::file::OsDisk;
+use rhubarb::util::file::{OsDisk, strerror};
 use rhubarb::util::log::Log;
 use rhubarb::util::syslog::{self, Syslog};
 use rhubarb::{checks, commands, daemon, net};
@@ -132,7 +132,8 @@ fn open_log(config: &Config, log: &Log) -> io::Result<()> {
 fn enter_dir(config: &mut Config, log: &Log) -> io::Result<()> {
     let dir = path_of(&config.dir);
     env::set_current_dir(&dir).inspect_err(|error| {
-        log.warning(format_args!("Can't chdir to '{}': {error}", dir.display()));
+        let reason = strerror(error);
+        log.warning(format_args!("Can't chdir to '{}': {reason}", dir.display()));
     })?;
     use std::os::unix::ffi::OsStringExt;
     config.dir = env::current_dir()?.into_os_string().into_vec();
@@ -169,8 +170,11 @@ fn greet(config: &Config, file: Option<&Path>, log: &Log) {
         usize::BITS
     ));
     match file {
-        Some(_) => log.notice("Configuration loaded"),
-        None => log.warning("Warning: no config file specified, using the default config."),
+        None if env::args_os().len() <= 1 => {
+            log.warning("Warning: no config file specified, using the default config.");
+        }
+        // Directives on the command line are one as well.
+        _ => log.notice("Configuration loaded"),
     }
     for warning in config.warnings() {
         log.warning(warning);

@@ -131,6 +131,10 @@ fn apply(srv: &mut Server, new: Config) -> Result<(), SetError> {
     match turns {
         (true, false) => srv.stop_aof(),
         (false, true) if srv.start_aof().is_err() => {
+            srv.log.warning(
+                "Failed applying new configuration. Possibly related to new appendonly setting. \
+                 Restoring previous settings.",
+            );
             srv.apply_config(old);
             return Err(SetError::failed(
                 b"appendonly",

@@ -707,7 +707,13 @@ impl Server {
     fn follow_rewrite(&mut self) {
         let Some(rewrite) = &mut self.aof.rewrite else { return };
         match rewrite.outcome.try_recv() {
-            Ok(Ok(())) => rewrite.written = true,
+            Ok(Ok(())) => {
+                rewrite.written = true;
+                let name = rewrite.temp.file_name().unwrap_or_default().to_string_lossy();
+                self.log.notice(format_args!(
+                    "Successfully created the temporary AOF base file {name}"
+                ));
+            }
             Ok(Err(failure)) => return self.rewrite_failed(Some(failure)),
             Err(TryRecvError::Disconnected) if !rewrite.written => {
                 return self.rewrite_failed(None);
@@ -738,6 +744,7 @@ impl Server {
         }
         match result {
             Ok(()) => {
+                self.log_installed();
                 self.log.notice("Background AOF rewrite finished successfully");
                 if self.aof.is_on() {
                     self.aof.base_size = self.aof.log.size();
@@ -749,6 +756,26 @@ impl Server {
                 self.log.warning(failure.text);
                 self.end_rewrite(false);
             }
+        }
+    }
+
+    /// Tells which files a rewrite has put in place.
+    fn log_installed(&self) {
+        let Some(rewrite) = &self.aof.rewrite else { return };
+        let (names, manifest) = (&self.aof.log.place().names, self.aof.log.manifest());
+        let moved = |what: &str, from: std::borrow::Cow<'_, str>, to: &[u8]| {
+            self.log.notice(format_args!(
+                "Successfully renamed the temporary AOF {what} file {from} into {}",
+                shown(to)
+            ));
+        };
+        if let Some(base) = &manifest.base {
+            let temp = rewrite.temp.file_name().unwrap_or_default();
+            moved("base", temp.to_string_lossy(), &base.name);
+        }
+        if let (Some(Origin::ComingBase), Some(last)) = (rewrite.origin, manifest.increments.last())
+        {
+            moved("incr", shown(&names.temp_increment()), &last.name);
         }
     }
 

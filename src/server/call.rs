@@ -354,6 +354,10 @@ impl Server {
         if let Err(error) = &result {
             out.error(error);
             self.counters.error(error.code());
+            // Nobody but the file executes commands in a transaction meanwhile.
+            if caller == Caller::Exec && self.is_loading() {
+                self.replay_failed(row.name, error);
+            }
         }
         if !blocks && !self.is_loading() {
             self.measure(command, args, id, elapsed_ns, failed || result.is_err());

@@ -66,6 +66,8 @@ pub struct RdbLoad {
     /// Bytes of what has been loaded from other files before.
     before: u64,
     len: u64,
+    /// Whether it is the base of an append only file.
+    preamble: bool,
 }
 
 /// How a snapshot is put beside what is there.
@@ -82,6 +84,11 @@ pub enum Into {
 fn path_of(config: &Config) -> PathBuf {
     let dir = PathBuf::from(OsStr::from_bytes(&config.dir));
     dir.join(OsStr::from_bytes(&config.dbfilename))
+}
+
+/// An error that no place in the file stands for.
+fn stopped(problem: Problem) -> Error {
+    Error { problem, offset: 0, context: None }
 }
 
 impl Server {
@@ -110,7 +117,8 @@ impl Server {
             Err(error) => return Err(self.unopenable(&error)),
         };
         let len = file.len().unwrap_or(0);
-        self.loading = Some(Loading { started_ms: self.now_ms, total: len, loaded: 0 });
+        self.loading =
+            Some(Loading { started_ms: self.now_ms, total: len, loaded: 0, used_mem: 0 });
         self.start_rdb_load(file, false).map(Some).inspect_err(|_| self.loading = None)
     }
 
@@ -142,6 +150,7 @@ impl Server {
             tenths: 0,
             before: self.loading.as_ref().map_or(0, |loading| loading.loaded),
             len: file.len().unwrap_or(0),
+            preamble,
         };
         let thread = thread::Builder::new().name("rdb-load".into());
         let spawned = thread.spawn(move || {
@@ -170,14 +179,18 @@ impl Server {
             let keys = load.progress.keys.load(Ordering::Relaxed);
             self.log.notice(format_args!("Loading DB: {}% done, {keys} keys", tenths * 10));
         }
-        let result = match load.outcome.try_recv() {
+        let outcome = load.outcome.try_recv();
+        self.tell_aux(&load.progress);
+        let result = match outcome {
             Err(TryRecvError::Empty) => return Ok(None),
             Ok(result) => result,
-            Err(TryRecvError::Disconnected) => Err(Error { problem: Problem::Stopped, offset: 0 }),
+            Err(TryRecvError::Disconnected) => Err(stopped(Problem::Stopped)),
         };
         let end = self.take_loaded(result, Into::Empty)?;
-        let seconds = (self.clock.unix_us() - load.started_us) as f64 / 1e6;
-        self.log.notice(format_args!("DB loaded from disk: {seconds:.3} seconds"));
+        if !load.preamble {
+            let seconds = (self.clock.unix_us() - load.started_us) as f64 / 1e6;
+            self.log.notice(format_args!("DB loaded from disk: {seconds:.3} seconds"));
+        }
         Ok(Some(end))
     }
 
@@ -191,7 +204,9 @@ impl Server {
             Err(error) => return Err(self.unopenable(&error)),
         };
         let plan = self.load_plan(false, into == Into::Merge);
-        let result = plan.run(&file, &Progress::default());
+        let progress = Progress::default();
+        let result = plan.run(&file, &progress);
+        self.tell_aux(&progress);
         self.take_loaded(result, into).map(|_| ())
     }
 
@@ -227,8 +242,9 @@ impl Server {
         let restored =
             self.change_functions(None, |functions, host| functions.restore(codes, policy, host));
         restored.map_err(|error| {
-            let reason = error.to_string();
-            self.log.warning(format_args!("Failed loading a function library: {reason}"));
+            let text = error.to_string();
+            let reason = text.strip_prefix("ERR ").unwrap_or(&text);
+            self.log.warning(format_args!("Failed loading library, {reason}"));
             LoadFailed
         })
     }
@@ -241,7 +257,7 @@ impl Server {
                     use crate::ds::dict::Keyed;
                     let key = entry.key().into();
                     let problem = Problem::Duplicate { db: number, key };
-                    self.log_load_error(&Error { problem, offset: 0 });
+                    self.log_load_error(&stopped(problem));
                     return Err(LoadFailed);
                 }
             }
@@ -249,14 +265,15 @@ impl Server {
         Ok(())
     }
 
-    fn log_loaded(&self, loaded: &Loaded) {
+    /// Takes note of what a file says of itself, as far as it is read.
+    fn tell_aux(&mut self, progress: &Progress) {
         let log = &self.log;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        for (name, value) in &loaded.aux {
-            let number = || text(value).parse::<i64>().unwrap_or(0);
+        for (name, value) in progress.aux.lock().drain(..) {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let number = || text(&value).parse::<i64>().unwrap_or(0);
             match name.as_slice() {
                 b"redis-ver" => {
-                    log.notice(format_args!("Loading RDB produced by version {}", text(value)));
+                    log.notice(format_args!("Loading RDB produced by version {}", text(&value)));
                 }
                 b"ctime" => {
                     let age = (self.now_ms / 1000 - number()).max(0);
@@ -264,14 +281,23 @@ impl Server {
                 }
                 b"used-mem" => {
                     let mb = number() as f64 / f64::from(1 << 20);
+                    if let Some(loading) = &mut self.loading {
+                        loading.used_mem = number();
+                    }
                     log.notice(format_args!("RDB memory usage when created {mb:.2} Mb"));
                 }
+                b"aof-base" if number() != 0 => log.notice("RDB is base AOF"),
                 [b'%', ..] => {
-                    log.notice(format_args!("RDB '{}': {}", text(name), text(value)));
+                    log.notice(format_args!("RDB '{}': {}", text(&name), text(&value)));
                 }
                 _ => {}
             }
         }
+    }
+
+    fn log_loaded(&self, loaded: &Loaded) {
+        let log = &self.log;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         for module in &loaded.modules {
             log.warning(format_args!(
                 "The RDB file contains AUX module data I can't load: no matching module \
@@ -282,7 +308,7 @@ impl Server {
             log.notice("RDB file was saved with checksum disabled: no check performed.");
         }
         for key in &loaded.empty_keys {
-            log.notice(format_args!("rdbLoadRio: skipping empty key: {}", text(key)));
+            log.notice(format_args!("rdbLoadObject skipping empty key: {}", text(key)));
         }
         let Loaded { keys, expired, empty, .. } = loaded;
         match empty {
@@ -318,6 +344,9 @@ impl Server {
         ));
         log.warning("--- RDB ERROR DETECTED ---");
         log.warning(format_args!("[offset {}] {problem}", error.offset));
+        if let Some(context) = &error.context {
+            context.to_string().lines().for_each(|line| log.warning(line));
+        }
         log.warning("Terminating server after rdb file reading failure.");
     }
 }

@@ -13,6 +13,8 @@ pub struct Loading {
     pub total: u64,
     /// Bytes read so far.
     pub loaded: u64,
+    /// Bytes of memory that the data took when they were saved, if the file says so.
+    pub used_mem: i64,
 }
 
 impl Loading {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::persist::aof::FileKind;
 use crate::persist::aof::manifest::{Failure, ManifestError, shown};
 use crate::persist::aof::read::{Reader, Stop};
-use crate::resp::{ArgBuf, Args, Reply};
+use crate::resp::{ArgBuf, Args, Error, Reply};
 use crate::server::Server;
 use crate::server::client::{ClientFlags, ClientRef, Origin, Queued};
 use crate::server::ctx::Caller;
@@ -107,7 +107,7 @@ impl Server {
             return Ok(None);
         }
         let base_size = files.iter().find(|file| file.is_base).map_or(0, |file| file.len);
-        self.loading = Some(Loading { started_ms: self.now_ms, total, loaded: 0 });
+        self.loading = Some(Loading { started_ms: self.now_ms, total, loaded: 0, used_mem: 0 });
         let client = self.add_replayer();
         let truncates = self.config.aof_load_truncated;
         let started_us = self.clock.unix_us();
@@ -311,7 +311,7 @@ impl Server {
                 }
                 Ok(None) if self.discard_open_transaction(replay.client) => {
                     self.log.warning(format_args!(
-                        "Revert incomplete MULTI/EXEC transaction from AOF file {}",
+                        "Revert incomplete MULTI/EXEC transaction in AOF file {}",
                         name()
                     ));
                     return self.cut_off(&name(), open.before_multi, replay.truncates).map(Some);
@@ -340,6 +340,21 @@ impl Server {
             }
         }
         Ok(None)
+    }
+
+    /// Tells that a command of the file failed, which it didn't when it was written there.
+    #[cold]
+    pub(in crate::server) fn replay_failed(&mut self, name: &str, error: &Error) {
+        self.counters.unexpected_errors += 1;
+        let text = error.to_string();
+        let (mark, text) = match text.strip_prefix("ERR ") {
+            Some(text) => ("", text),
+            None => ("-", text.as_str()),
+        };
+        self.log.warning(format_args!(
+            "== CRITICAL == This server is sending an error to its AOF-loading-client: \
+             '{mark}{text}' after processing the command '{name}'"
+        ));
     }
 
     fn log_bad_format(&self, name: &str) {

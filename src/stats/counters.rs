@@ -53,6 +53,8 @@ pub struct Counters {
     pub expire_ns: u64,
     /// Error replies.
     pub errors: u64,
+    /// Errors of commands that must not fail: those of the append only file.
+    pub unexpected_errors: u64,
     /// Error replies by code.
     pub error_codes: BTreeMap<Box<str>, u64>,
     /// Clients closed for a query buffer over the limit.

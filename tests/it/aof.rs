@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use rhubarb::config::{Allow, AppendFsync, Config};
 use rhubarb::server::client::ClientRef;
 use rhubarb::util::file::sim::{EIO, ENOSPC, Fault, Loss, Op, SimDisk};
+use rhubarb::util::log::Level;
 
 use crate::harness::Harness;
 
@@ -670,6 +671,64 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     assert_eq!(call(&mut harness, other, "SET c 1").as_deref(), Some("+OK\r\n"));
     let before = digest(&mut harness);
     assert_eq!(digest(&mut start(&config(AppendFsync::Everysec), &disk).expect("started")), before);
+}
+
+#[test]
+fn a_full_disk_does_not_keep_the_server_from_starting() {
+    let config = config(AppendFsync::Everysec);
+    let disk = SimDisk::new();
+    let mut harness = start(&config, &disk).expect("started");
+    let client = harness.connect();
+    assert!(call(&mut harness, client, "SET a 1").is_some());
+    drop(harness);
+    let used: usize =
+        disk.files().iter().filter_map(|path| disk.contents(path)).map(|c| c.len()).sum();
+    disk.set_capacity(used);
+    let mut harness = start(&config, &disk).expect("started");
+    let client = harness.connect();
+    assert_eq!(call(&mut harness, client, "GET a").as_deref(), Some("$1\r\n1\r\n"));
+    assert_eq!(call(&mut harness, client, "SET b 1"), None, "held back");
+}
+
+#[test]
+fn commands_that_fail_while_loading_are_told_and_counted() {
+    let request = |line: &str| {
+        let words = line.split(' ').map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        format!("*{}\r\n{}", line.split(' ').count(), words.collect::<String>())
+    };
+    let lines = ["SET a x", "LPUSH a 1", "SELECT 99", "MULTI", "INCR a", "SET b 1", "EXEC", "EXEC"];
+    let disk = SimDisk::new();
+    disk.put(format!("{DIR}/appendonly.aof.1.incr.aof"), lines.map(request).concat().as_bytes());
+    let manifest = b"file appendonly.aof.1.incr.aof seq 1 type i\n";
+    disk.put(format!("{DIR}/appendonly.aof.manifest"), manifest);
+    let mut harness = Harness::on_disk(config(AppendFsync::Everysec), &disk);
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    harness.server.log.redirect(log.path()).expect("a log");
+    harness.server.log.set_level(Level::Warning);
+    harness.server.load_aof().expect("loaded all the same");
+    let told = std::fs::read_to_string(log.path()).expect("lines");
+    let told: Vec<_> = told
+        .lines()
+        .filter_map(|line| line.split_once("== CRITICAL == "))
+        .map(|(_, line)| line)
+        .collect();
+    let line = |error: &str, name: &str| {
+        format!(
+            "This server is sending an error to its AOF-loading-client: '{error}' after processing \
+             the command '{name}'"
+        )
+    };
+    let expected = [
+        line("-WRONGTYPE Operation against a key holding the wrong kind of value", "lpush"),
+        line("DB index is out of range", "select"),
+        line("value is not an integer or out of range", "incr"),
+        line("EXEC without MULTI", "exec"),
+    ];
+    assert_eq!(told, expected);
+    let client = harness.connect();
+    let info = call(&mut harness, client, "INFO stats").expect("a reply");
+    assert!(info.contains("unexpected_error_replies:4\r\n"), "{info}");
+    assert_eq!(call(&mut harness, client, "GET b").as_deref(), Some("$1\r\n1\r\n"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod acl;
 mod aof;
 mod background;
 mod bad_input;
+mod broken_rdb;
 mod client_memory;
 mod command_table;
 mod differential;

@@ -327,7 +327,12 @@ impl Log {
             None => manifest.add_increment(&names),
         };
         let file = open_increment(&*disk, &names, &name)?;
-        manifest.save(&*disk, &names)?;
+        // Where nothing has changed, nothing needs room: a full disk doesn't keep the server from
+        // starting.
+        match manifest == self.manifest {
+            true => sync_dir(&*disk, &names)?,
+            false => manifest.save(&*disk, &names)?,
+        }
         self.len = file.len().unwrap_or(0);
         self.older = size_of_files(&*disk, &names, &manifest).saturating_sub(self.len);
         self.manifest = manifest;

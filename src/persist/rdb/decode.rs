@@ -5,7 +5,7 @@
 
 use std::{fmt, io};
 
-use super::{form, lzf};
+use super::{form, kind, lzf};
 use crate::util::file;
 use crate::util::num::{self, IntBuf};
 
@@ -22,12 +22,12 @@ pub enum Problem {
     /// It is no RDB file.
     Signature,
     /// It is of a version that isn't known.
-    Version(String),
+    Version(u32),
     /// Its bytes are not those that were written.
     Checksum {
-        /// As the file says.
+        /// As its bytes sum up.
         expected: u64,
-        /// As its bytes are.
+        /// As the file says.
         found: u64,
     },
     /// Its parts contradict each other.
@@ -41,6 +41,10 @@ pub enum Problem {
         /// The key.
         key: Box<[u8]>,
     },
+    /// A value of a type that isn't known.
+    Kind(u8),
+    /// A string of a form that isn't known.
+    Form(u8),
     /// What it holds isn't supported.
     Unsupported(String),
     /// Reading was given up.
@@ -54,6 +58,41 @@ pub struct Error {
     pub problem: Problem,
     /// Offset in bytes from the start.
     pub offset: u64,
+    /// What was being read, if it was being read.
+    pub context: Option<Box<Context>>,
+}
+
+/// What was being read when an error was met, as redis-check-rdb tells it.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// The step, in its words.
+    pub doing: &'static str,
+    /// The key, as far as it was known.
+    pub key: Option<Vec<u8>>,
+    /// The type of its value.
+    pub kind: Option<u8>,
+    /// Keys whose names were read.
+    pub keys: u64,
+    /// Those among them with a deadline, if they were whole.
+    pub expires: u64,
+    /// And those that were due.
+    pub expired: u64,
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[additional info] While doing: {}", self.doing)?;
+        if let Some(key) = &self.key {
+            write!(f, "\n[additional info] Reading key '{}'", String::from_utf8_lossy(key))?;
+        }
+        if let Some(kind) = self.kind {
+            let name = kind::name(kind).unwrap_or("unknown");
+            write!(f, "\n[additional info] Reading type {kind} ({name})")?;
+        }
+        let Self { keys, expires, expired, .. } = self;
+        write!(f, "\n[info] {keys} keys read\n[info] {expires} expires")?;
+        write!(f, "\n[info] {expired} already expired")
+    }
 }
 
 impl fmt::Display for Problem {
@@ -69,6 +108,8 @@ impl fmt::Display for Problem {
             Self::Duplicate { db, key } => {
                 write!(f, "RDB has duplicated key '{}' in DB {db}", String::from_utf8_lossy(key))
             }
+            Self::Kind(kind) => write!(f, "Invalid object type: {kind}"),
+            Self::Form(form) => write!(f, "Unknown RDB string encoding type {form}"),
             Self::Unsupported(what) => f.write_str(what),
             Self::Stopped => f.write_str("Loading was given up"),
         }
@@ -163,13 +204,15 @@ pub struct Decoder<S> {
     crc_before: u64,
     /// What spans chunks is put together here.
     scratch: Vec<u8>,
+    /// Bytes at the end of the input that are a part of what isn't whole.
+    torn: u64,
 }
 
 impl Decoder<NoMore> {
     /// A decoder of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let chunk = Chunk { bytes: bytes.to_vec(), crc: 0 };
-        Self { source: NoMore, chunk, at: 0, start: 0, crc_before: 0, scratch: Vec::new() }
+        Self { source: NoMore, chunk, at: 0, start: 0, crc_before: 0, scratch: Vec::new(), torn: 0 }
     }
 }
 
@@ -177,12 +220,12 @@ impl<S: Source> Decoder<S> {
     /// A decoder of what a source gives, which begins at `offset` of the whole.
     pub fn new(source: S, offset: u64) -> Self {
         let chunk = Chunk::default();
-        Self { source, chunk, at: 0, start: offset, crc_before: 0, scratch: Vec::new() }
+        Self { source, chunk, at: 0, start: offset, crc_before: 0, scratch: Vec::new(), torn: 0 }
     }
 
-    /// How far it has read.
+    /// How far it has read: behind the last thing that was whole.
     pub fn offset(&self) -> u64 {
-        self.start + self.at as u64
+        self.start + self.at as u64 - self.torn
     }
 
     /// Bytes that are there and have not been read.
@@ -228,8 +271,8 @@ impl<S: Source> Decoder<S> {
             return Ok(found);
         }
         let mut found = [0; N];
-        for byte in &mut found {
-            *byte = self.byte()?;
+        for (i, byte) in found.iter_mut().enumerate() {
+            *byte = self.byte().inspect_err(|_| self.torn = i as u64)?;
         }
         Ok(found)
     }
@@ -257,6 +300,7 @@ impl<S: Source> Decoder<S> {
         whole.reserve_exact(len.min(AHEAD_MAX));
         while whole.len() < len {
             if self.buffered() == 0 && !self.refill()? {
+                self.torn = whole.len() as u64;
                 return Err(Problem::Eof);
             }
             let part = self.buffered().min(len - whole.len());
@@ -302,7 +346,7 @@ impl<S: Source> Decoder<S> {
                 return Ok(Text::Int(i64::from(i32::from_le_bytes(self.array()?))));
             }
             Len::Form(form::LZF) => return self.compressed().map(Text::Owned),
-            Len::Form(_) => return Err(Problem::Corrupt("Unknown RDB string encoding type")),
+            Len::Form(form) => return Err(Problem::Form(form)),
         };
         if len <= self.buffered() as u64 {
             return self.take(len).map(Text::Borrowed);

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-use super::decode::{Chunk, Decoder, Error, Problem, Result, Source};
-use super::{Access, Progress, VERSION_MAX, opcode, value};
+use super::decode::{Chunk, Context, Decoder, Error, Problem, Result, Source};
+use super::{Access, Progress, VERSION_MAX, kind, opcode, value};
 use crate::ds::dict::{Keyed, Step};
 use crate::keyspace::{Db, Entry};
 use crate::util::file::Handle;
@@ -52,8 +52,6 @@ pub struct Loaded {
     pub dbs: Vec<Db>,
     /// Sources of the libraries of functions.
     pub functions: Vec<Vec<u8>>,
-    /// Information about the file: names and values.
-    pub aux: Vec<(Vec<u8>, Vec<u8>)>,
     /// Keys loaded.
     pub keys: u64,
     /// Keys left out since they were due.
@@ -84,7 +82,7 @@ pub fn load(
     let (used, recycled) = channel();
     let (batches, inserted) = sync_channel(BATCHES);
     thread::scope(|scope| {
-        let started = |error| Error { problem: Problem::Io(error), offset };
+        let started = |error| Error { problem: Problem::Io(error), offset, context: None };
         let name = |name: &str| thread::Builder::new().name(name.into());
         let reader = move || read_chunks(file, offset, &full, &recycled);
         name("rdb-read").spawn_scoped(scope, reader).map_err(started)?;
@@ -98,16 +96,19 @@ pub fn load(
             batches,
             batch: Vec::with_capacity(BATCH),
             db: 0,
+            kind: None,
+            key: None,
+            context: Context { doing: "start", ..Context::default() },
             loaded: Loaded::default(),
         };
         let parsed = parser.run();
         let offset = parser.decoder.offset();
         let mut loaded = std::mem::take(&mut parser.loaded);
-        drop(parser);
+        let context = parser.into_context();
         let inserted = inserter.join().unwrap_or(Err(Problem::Stopped));
         // What the inserter says comes first: the parser only noticed that it is gone.
-        let dbs = inserted.map_err(|problem| Error { problem, offset })?;
-        parsed.map_err(|problem| Error { problem, offset })?;
+        let dbs = inserted.map_err(|problem| Error { problem, offset, context: None })?;
+        parsed.map_err(|problem| Error { problem, offset, context: Some(context) })?;
         loaded.dbs = dbs;
         loaded.end = offset;
         Ok(loaded)
@@ -173,6 +174,10 @@ struct Parser<'a> {
     batches: SyncSender<Batch>,
     batch: Vec<Entry>,
     db: usize,
+    /// The type of the value that is being read, and its key.
+    kind: Option<u8>,
+    key: Option<Vec<u8>>,
+    context: Context,
     loaded: Loaded,
 }
 
@@ -184,60 +189,90 @@ struct Next {
 }
 
 impl Parser<'_> {
+    /// What it was reading when it ended; the batches end with it.
+    fn into_context(self) -> Box<Context> {
+        Box::new(Context { key: self.key, kind: self.kind, ..self.context })
+    }
+
     fn run(&mut self) -> Result<()> {
         let version = self.header()?;
         let mut next = Next::default();
         let mut key = Vec::new();
         loop {
+            self.context.doing = "read-type";
             match self.decoder.byte()? {
                 opcode::EOF => break,
                 opcode::EXPIRETIME => {
+                    self.context.doing = "read-expire";
                     let seconds = i32::from_le_bytes(self.decoder.array()?);
                     next.deadline = Some(i64::from(seconds) * 1000);
                 }
                 opcode::EXPIRETIME_MS => {
+                    self.context.doing = "read-expire";
                     next.deadline = Some(i64::from_le_bytes(self.decoder.array()?));
                 }
                 opcode::FREQ => next.access = Access::Freq(self.decoder.byte()?),
                 opcode::IDLE => next.access = Access::Idle(self.decoder.length()?),
-                opcode::SELECTDB => self.select()?,
-                opcode::RESIZEDB => {
-                    self.decoder.length()?;
-                    self.decoder.length()?;
+                kind if kind::name(kind).is_some() => {
+                    self.key(kind, std::mem::take(&mut next), &mut key)?;
                 }
-                opcode::SLOT_INFO => {
-                    for _ in 0..3 {
-                        self.decoder.length()?;
-                    }
-                }
-                opcode::AUX => {
-                    let aux = (self.decoder.vec()?, self.decoder.vec()?);
-                    self.loaded.aux.push(aux);
-                }
-                opcode::MODULE_AUX => self.skip_module()?,
-                opcode::FUNCTION2 => {
-                    let source = self.decoder.vec()?;
-                    self.loaded.functions.push(source);
-                }
-                opcode::FUNCTION_PRE_GA => {
-                    return Err(Problem::Unsupported(
-                        "Pre-release function format not supported.".into(),
-                    ));
-                }
-                kind => self.key(kind, std::mem::take(&mut next), &mut key)?,
+                opcode => self.about_file(opcode)?,
             }
         }
         self.pass_on()?;
+        self.context.doing = "check-sum";
         if version >= 5 { self.verify() } else { Ok(()) }
+    }
+
+    /// Reads what doesn't concern a single key.
+    fn about_file(&mut self, opcode: u8) -> Result<()> {
+        self.context.doing = match opcode {
+            opcode::AUX => "read-aux",
+            opcode::MODULE_AUX => "read-module-aux",
+            opcode::FUNCTION2 | opcode::FUNCTION_PRE_GA => "read-functions",
+            _ => "read-len",
+        };
+        match opcode {
+            opcode::SELECTDB => self.select()?,
+            opcode::RESIZEDB => {
+                self.decoder.length()?;
+                self.decoder.length()?;
+            }
+            opcode::SLOT_INFO => {
+                for _ in 0..3 {
+                    self.decoder.length()?;
+                }
+            }
+            opcode::AUX => {
+                let aux = (self.decoder.vec()?, self.decoder.vec()?);
+                self.progress.aux.lock().push(aux);
+            }
+            opcode::MODULE_AUX => self.skip_module()?,
+            opcode::FUNCTION2 => {
+                let source = self.decoder.vec()?;
+                self.loaded.functions.push(source);
+            }
+            opcode::FUNCTION_PRE_GA => {
+                return Err(Problem::Unsupported(
+                    "Pre-release function format not supported.".into(),
+                ));
+            }
+            kind => {
+                self.context.doing = "read-type";
+                return Err(Problem::Kind(kind));
+            }
+        }
+        Ok(())
     }
 
     fn header(&mut self) -> Result<u16> {
         let header: [u8; 9] = self.decoder.array()?;
         let Some(version) = header.strip_prefix(b"REDIS") else { return Err(Problem::Signature) };
-        let text = String::from_utf8_lossy(version).into_owned();
-        match text.parse() {
+        let digits = version.iter().take_while(|byte| byte.is_ascii_digit());
+        let number = digits.fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+        match u16::try_from(number) {
             Ok(version) if (1..=VERSION_MAX).contains(&version) => Ok(version),
-            _ => Err(Problem::Version(text)),
+            _ => Err(Problem::Version(number)),
         }
     }
 
@@ -279,8 +314,12 @@ impl Parser<'_> {
         if self.progress.is_stopped() {
             return Err(Problem::Stopped);
         }
+        self.kind = Some(kind);
+        self.context.doing = "read-key";
         key.clear();
         key.extend_from_slice(self.decoder.text()?.bytes(&mut Default::default()));
+        self.context.keys += 1;
+        self.context.doing = "read-object-value";
         let entry = self.decoder.entry(kind, key, next.deadline, &self.options.values);
         let expired =
             next.deadline.zip(self.options.drop_before_ms).is_some_and(|(at, now)| at < now);
@@ -291,7 +330,10 @@ impl Parser<'_> {
                     self.loaded.empty_keys.push(key.as_slice().into());
                 }
             }
-            Err(problem) => return Err(problem),
+            Err(problem) => {
+                self.key = Some(std::mem::take(key));
+                return Err(problem);
+            }
             Ok(_) if expired => self.loaded.expired += 1,
             Ok(entry) => {
                 (self.options.access)(&entry, next.access);
@@ -303,6 +345,9 @@ impl Parser<'_> {
                 }
             }
         }
+        self.kind = None;
+        self.context.expires += u64::from(next.deadline.is_some());
+        self.context.expired += u64::from(expired);
         self.progress.delay();
         Ok(())
     }
@@ -313,10 +358,10 @@ impl Parser<'_> {
     }
 
     fn verify(&mut self) -> Result<()> {
-        let found = self.decoder.checksum();
-        let expected = u64::from_le_bytes(self.decoder.array()?);
-        self.loaded.unchecked = expected == 0;
-        match !self.options.checksum || expected == 0 || expected == found {
+        let expected = self.decoder.checksum();
+        let found = u64::from_le_bytes(self.decoder.array()?);
+        self.loaded.unchecked = found == 0;
+        match !self.options.checksum || found == 0 || expected == found {
             true => Ok(()),
             false => Err(Problem::Checksum { expected, found }),
         }

@@ -19,6 +19,8 @@ pub mod value;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 /// The version that is written.
 pub const VERSION: u16 = 10;
 /// The version that is written where fields of hashes have deadlines, which only Redis 7.4 reads.
@@ -69,6 +71,38 @@ mod kind {
     pub const HASH_LISTPACK_EX_PRE_GA: u8 = 23;
     pub const HASH_METADATA: u8 = 24;
     pub const HASH_LISTPACK_EX: u8 = 25;
+
+    /// What redis-check-rdb calls a form, if it is one.
+    pub fn name(kind: u8) -> Option<&'static str> {
+        Some(match kind {
+            STRING => "string",
+            LIST => "list-linked",
+            SET => "set-hashtable",
+            ZSET => "zset-v1",
+            HASH => "hash-hashtable",
+            ZSET_2 => "zset-v2",
+            MODULE_PRE_GA => "module-pre-release",
+            MODULE_2 => "module-value",
+            HASH_ZIPMAP => "hash-zipmap",
+            LIST_ZIPLIST => "list-ziplist",
+            SET_INTSET => "set-intset",
+            ZSET_ZIPLIST => "zset-ziplist",
+            HASH_ZIPLIST => "hash-ziplist",
+            LIST_QUICKLIST => "quicklist",
+            STREAM_LISTPACKS => "stream",
+            HASH_LISTPACK => "hash-listpack",
+            ZSET_LISTPACK => "zset-listpack",
+            LIST_QUICKLIST_2 => "quicklist-v2",
+            STREAM_LISTPACKS_2 => "stream-v2",
+            SET_LISTPACK => "set-listpack",
+            STREAM_LISTPACKS_3 => "stream-v3",
+            HASH_METADATA_PRE_GA => "hash-hashtable-md-pre-release",
+            HASH_LISTPACK_EX_PRE_GA => "hash-listpack-md-pre-release",
+            HASH_METADATA => "hash-hashtable-md",
+            HASH_LISTPACK_EX => "hash-listpack-md",
+            _ => return None,
+        })
+    }
 }
 
 /// Forms of strings that a length announces.
@@ -101,6 +135,9 @@ pub struct Progress {
     /// Microseconds to wait after each key, for tests; if negative, one microsecond after as many
     /// keys, on average.
     pub key_delay_us: AtomicI64,
+    /// Information about the file that a load has met and nobody has looked at yet: names and
+    /// values.
+    pub aux: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
     state: AtomicU8,
 }
 

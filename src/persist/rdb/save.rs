@@ -168,11 +168,11 @@ pub fn write(
         let ended = encoder.finish();
         drop(sink);
         let written = writer.join().unwrap_or_else(|cause| Err(Panicked::of(&*cause).into()));
-        let (crc, bytes) = written.map_err(failed("write"))?;
+        let (crc, bytes) = written.map_err(failed("rdbSaveRio"))?;
         if ended.is_err() || progress.is_stopped() {
             return Err(Failure::Stopped);
         }
-        file.write_all(&crc.to_le_bytes()).map_err(failed("write"))?;
+        file.write_all(&crc.to_le_bytes()).map_err(failed("rdbSaveRio"))?;
         Ok(bytes + 8)
     })
 }

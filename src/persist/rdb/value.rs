@@ -63,7 +63,7 @@ impl<S: Source> Decoder<S> {
             kind::HASH_METADATA_PRE_GA..=kind::HASH_LISTPACK_EX => {
                 filled(self.timed_hash(kind, options)?)?
             }
-            _ => return Err(Problem::Corrupt("Unknown RDB encoding type")),
+            _ => return Err(Problem::Kind(kind)),
         };
         Ok(Entry::new(key, value, deadline))
     }
@@ -189,7 +189,8 @@ impl<S: Source> Decoder<S> {
             }
             members.push((member, score));
         }
-        ZSet::from_members(members, limits).ok_or(Problem::Corrupt("RDB zset has duplicate fields"))
+        ZSet::from_members(members, limits)
+            .ok_or(Problem::Corrupt("Duplicate zset fields detected"))
     }
 
     fn hash(&mut self, kind: u8, options: &Options) -> Result<Hash> {
