@@ -28,7 +28,7 @@
 //!   the resident set, over N. So it is "all told": keys, values, tables, indexes, allocator slack.
 //! - **stall**: one thread fills the server through pipelines while another pings it each
 //!   millisecond; then again while it overwrites keys during a BGSAVE and a BGREWRITEAOF. Pings that
-//!   were due while another waited count from the time they were due. The `idle` row is the machine's own noise;
+//!   were due while another waited go together and count from the time they were due. The `idle` row is the machine's own noise;
 //!   a virtual machine that touches memory for the first time can add much to the first round.
 //! - **expire**: keys carry their deadline in their name, a subscriber to `expired` events
 //!   subtracts it from the time of arrival. `dense`: all keys fall due within the spread;

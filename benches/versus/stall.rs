@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::Outcome;
 use crate::options::Options;
 use crate::report::{Cell, Column, Histogram, Row, Table, median};
-use crate::resp::{Connection, Filler};
+use crate::resp::{self, Connection, Filler};
 use crate::server::{Server, Side};
 use crate::workloads::{Source, key};
 
@@ -58,23 +58,29 @@ impl Pinger {
     }
 }
 
-/// A ping that was due while an earlier one waited counts from when it was due, else a long pause
-/// would be one bad sample among many; a ping sent late by this machine counts from its sending.
+/// Pings that fell due while earlier ones waited go together, as many clients would send them; each counts
+/// from when it was due, else a long pause would be one bad sample among many. A ping sent late by this
+/// machine counts from its sending.
 fn ping(connection: &mut Connection, stop: &AtomicBool) -> Outcome<Histogram> {
     come_first();
+    let mut request = Vec::new();
+    resp::request(&mut request, &[b"PING"]);
     let mut latency = Histogram::new();
     let mut due = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        due += PERIOD;
-        let mut begin = due;
-        let ahead = due.saturating_duration_since(Instant::now());
-        if !ahead.is_zero() {
-            std::thread::sleep(ahead);
-            begin = Instant::now();
-            due = begin;
+        let now = Instant::now();
+        if due > now {
+            std::thread::sleep(due - now);
+            due = Instant::now();
         }
-        connection.ask(&["PING"])?;
-        latency.record(begin.elapsed().as_nanos() as u64);
+        let late = due.elapsed().as_nanos() / PERIOD.as_nanos();
+        let count = 1 + usize::try_from(late)?;
+        connection.send(&request.repeat(count), count)?;
+        connection.drain()?;
+        for _ in 0..count {
+            latency.record(due.elapsed().as_nanos() as u64);
+            due += PERIOD;
+        }
     }
     Ok(latency)
 }
