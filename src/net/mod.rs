@@ -4,6 +4,7 @@
 //! and writes what stands in the client's buffer; between two awaits it has the server to itself.
 //! Never knows a command.
 
+mod alarm;
 mod batch;
 mod busy;
 mod conn;
@@ -35,6 +36,7 @@ use crate::server::network::{Background, Network, Wakers};
 use crate::server::replay::{Progress, Replay};
 use crate::server::{Parts, Server};
 
+use alarm::Alarm;
 use batch::Batch;
 use conn::Conn;
 use listener::Listeners;
@@ -287,14 +289,22 @@ async fn run_timer(net: Rc<Net>) {
 /// Writes what was executed to the append only file. It is woken by the first connection that has
 /// something, and runs after those that are ready at the same time: one write serves them all.
 async fn run_flushes(net: Rc<Net>) {
+    let alarm = Alarm::new();
+    let mut gathers = None;
     loop {
-        net.flush.notified().await;
-        let syncs = net.server.borrow().aof_syncs_replies();
-        if syncs {
+        match gathers {
+            None => net.flush.notified().await,
+            Some(time) => tokio::select! {
+                biased;
+                () = net.flush.notified() => {}
+                () = alarm.wait(time) => {}
+            },
+        }
+        if net.server.borrow().aof_group_may_grow() {
             // A sync takes long: what has arrived by now is to go with it.
             tokio::task::yield_now().await;
         }
-        net.server.borrow_mut().flush_aof();
+        gathers = net.server.borrow_mut().commit_aof();
         net.wake_others(None);
     }
 }

@@ -19,7 +19,8 @@ use crate::persist::aof::{Event, Fsync, Log, Names, Origin, Place, Timed, rewrit
 use crate::persist::rdb::{Progress, save};
 use crate::resp::Error;
 use crate::server::Server;
-use crate::server::client::ClientRef;
+use crate::server::client::{ClientFlags, ClientRef};
+use crate::server::group::{Due, Group};
 use crate::server::propagate::Targets;
 use crate::server::shutdown::CantEnd;
 use crate::util::clock::Clock;
@@ -85,7 +86,9 @@ pub struct Aof {
     pub(in crate::server) writer: Worker,
     pub(in crate::server) wake: Waker,
     /// Clients whose replies wait for the file.
-    waiting: Vec<ClientRef>,
+    pub(in crate::server) waiting: Vec<ClientRef>,
+    /// When there are enough of them for a sync.
+    group: Group,
     /// Clients that are blocked until the file is synced, and what they were last told.
     awaiting_sync: Vec<ClientRef>,
     told_sync: Option<u64>,
@@ -164,6 +167,7 @@ impl Aof {
             writer: worker("aof-rewrite").giving_way(),
             wake,
             waiting: Vec::new(),
+            group: Group::default(),
             awaiting_sync: Vec::new(),
             told_sync: None,
             logged_ms: None,
@@ -228,14 +232,43 @@ impl Server {
         self.clients.get(id).is_none_or(|client| client.told_at <= self.aof.log.acked())
     }
 
-    /// Whether replies wait for a sync.
-    pub fn aof_syncs_replies(&self) -> bool {
-        self.aof.is_on() && self.config.appendfsync == AppendFsync::Always
-    }
-
     /// Has a client woken when its replies may go out.
     pub fn wait_for_aof(&mut self, id: ClientRef) {
-        self.aof.waiting.push(id);
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if !client.flags.contains(ClientFlags::AWAITS_FILE) {
+            client.flags.insert(ClientFlags::AWAITS_FILE);
+            self.aof.waiting.push(id);
+        }
+    }
+
+    /// Whether more clients are expected to go with the next sync.
+    pub fn aof_group_may_grow(&self) -> bool {
+        self.aof.log.syncs_replies() && !self.aof.group.is_enough(self.aof.waiting.len())
+    }
+
+    /// As [`flush_aof`](Self::flush_aof), but a sync that replies wait for is put off while more
+    /// clients are worth waiting for: then this is to be called again when there is something new,
+    /// or after the time that it returns.
+    pub fn commit_aof(&mut self) -> Option<Duration> {
+        if self.aof.log.syncs_replies() {
+            self.aof.log.push(&mut self.propagation.aof.buf);
+            let now_ns = self.clock.mono_ns();
+            self.aof.group.count(self.aof.waiting.len(), now_ns);
+            self.aof.log.poll(self.now_ms);
+            self.take_aof_events();
+            let waiting = self.aof.waiting.len();
+            if waiting > 0 && self.aof.log.is_idle() {
+                if let Due::In(time) = self.aof.group.due(waiting, now_ns) {
+                    return Some(time);
+                }
+                // Where all wait, nobody else is kept waiting.
+                let all = waiting == self.clients.len();
+                self.aof.log.sync_here(all && self.aof.group.is_short());
+            }
+        }
+        self.flush_aof();
+        self.aof.log.sync_here(false);
+        None
     }
 
     /// Writes what is to be written, as far as that needs no waiting, and takes in what workers
@@ -346,6 +379,7 @@ impl Server {
                     self.sample_latency("aof-write", ns);
                     self.sample_latency(alone, ns);
                 } else if timed == Timed::SyncAlways {
+                    self.aof.group.synced(ns);
                     self.sample_latency("aof-fsync-always", ns);
                 } else {
                     self.sample_latency("aof-rename", ns);
@@ -357,13 +391,20 @@ impl Server {
     fn wake_acked(&mut self) {
         let acked = self.aof.log.acked();
         let waiting = std::mem::take(&mut self.aof.waiting);
+        let mut answered = 0;
         for id in waiting {
-            match self.clients.get(id) {
+            match self.clients.get_mut(id) {
                 Some(client) if client.told_at > acked => self.aof.waiting.push(id),
-                Some(_) => self.wake(id),
+                Some(client) => {
+                    client.flags.remove(ClientFlags::AWAITS_FILE);
+                    answered += 1;
+                    self.wake(id);
+                }
                 None => {}
             }
         }
+        let now_ns = self.clock.mono_ns();
+        self.aof.group.answered(answered, self.aof.waiting.len(), now_ns);
     }
 
     fn write_failed(&mut self, error: &io::Error, moved: (usize, usize), uncut: Option<io::Error>) {

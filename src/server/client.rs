@@ -60,6 +60,8 @@ bitflags::bitflags! {
         const PAUSED = 1 << 16;
         /// Waits for keys to be at another server.
         const MIGRATING = 1 << 18;
+        /// Waits for what it did to be in the append only file.
+        const AWAITS_FILE = 1 << 19;
         /// No connection: on its behalf the server executes commands of its own.
         const INTERNAL = 1 << 17;
     }

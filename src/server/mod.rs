@@ -15,6 +15,7 @@ pub mod command;
 pub mod cron;
 pub mod ctx;
 pub mod eviction;
+mod group;
 mod keyargs;
 pub mod keys;
 pub mod lazyfree;
@@ -362,6 +363,7 @@ impl Server {
         self.disable_tracking(id);
         self.paused.retain(|paused| *paused != id);
         self.monitors.retain(|monitor| *monitor != id);
+        self.aof.waiting.retain(|waiting| *waiting != id);
         if let Some(client) = self.clients.remove(id) {
             self.discount_client(client.accounted);
         }

@@ -45,7 +45,7 @@ pub enum Background {
 /// How threads tell the network layer, each from any thread.
 #[derive(Debug, Clone)]
 pub struct Wakers {
-    /// Has it call [`Server::flush_aof`].
+    /// Has it call [`Server::commit_aof`].
     pub flush: Waker,
     /// Has it call [`Server::tick`].
     pub tick: Waker,

@@ -787,3 +787,82 @@ fn one_write_and_one_sync_serve_all_of_a_tick() {
     assert_eq!(disk.ops() - before, 2);
     assert!(clients.iter().all(|client| harness.server.may_reply(*client)));
 }
+
+/// Has clients write, as connections do whose replies then wait.
+fn write_and_wait(harness: &mut Harness, clients: &[ClientRef]) {
+    for client in clients {
+        harness.call(*client, &words("INCR n"));
+        harness.server.wait_for_aof(*client);
+    }
+}
+
+#[test]
+fn a_sync_waits_for_those_who_were_answered_last() {
+    let disk = SimDisk::new();
+    let mut harness = start(&config(AppendFsync::Always), &disk).expect("started");
+    let clients: Vec<ClientRef> = (0..3).map(|_| harness.connect()).collect();
+    write_and_wait(&mut harness, &clients);
+    assert_eq!(harness.server.commit_aof(), None, "nobody is known yet");
+    let before = disk.ops();
+    for (at, client) in clients.iter().enumerate() {
+        write_and_wait(&mut harness, &[*client]);
+        assert_eq!(harness.server.commit_aof().is_none(), at == 2);
+    }
+    assert_eq!(disk.ops() - before, 2);
+    assert!(clients.iter().all(|client| harness.server.may_reply(*client)));
+
+    // But not for long.
+    write_and_wait(&mut harness, &clients[..1]);
+    let wait = harness.server.commit_aof().expect("others are expected");
+    assert!(wait < std::time::Duration::from_millis(1) && disk.ops() - before == 2);
+    harness.clock.advance(1);
+    assert_eq!(harness.server.commit_aof(), None);
+    assert!(harness.server.may_reply(clients[0]));
+    write_and_wait(&mut harness, &clients[..1]);
+    assert_eq!(harness.server.commit_aof(), None, "nobody else was answered");
+
+    // Nor for who is gone, nor when it isn't asked for.
+    write_and_wait(&mut harness, &clients);
+    harness.server.commit_aof();
+    write_and_wait(&mut harness, &clients[..2]);
+    harness.server.remove_client(clients[1]);
+    assert!(harness.server.commit_aof().is_some());
+    harness.server.flush_aof();
+    assert!(harness.server.may_reply(clients[0]));
+}
+
+#[test]
+fn no_power_cut_loses_what_a_group_was_told() {
+    let config = config(AppendFsync::Always);
+    let run = |disk: &SimDisk| {
+        let (mut acked, mut waiting) = (0, Vec::new());
+        let Some(mut harness) = start(&config, disk) else { return acked };
+        let clients: Vec<ClientRef> = (0..3).map(|_| harness.connect()).collect();
+        for turn in 0..20 {
+            for client in &clients {
+                write_and_wait(&mut harness, &[*client]);
+                waiting.push(*client);
+                // The first group is of all, and so are those that follow.
+                if (turn > 0 || waiting.len() == 3) && harness.server.commit_aof().is_none() {
+                    let told = |client: &ClientRef| harness.server.may_reply(*client);
+                    acked += waiting.drain(..).filter(told).count();
+                }
+            }
+        }
+        assert!(disk.is_off() || disk.ops() < 80, "{} operations", disk.ops());
+        acked
+    };
+    let whole = SimDisk::new();
+    assert_eq!(run(&whole), 60);
+    for cut in 0..whole.ops() {
+        let disk = SimDisk::new();
+        disk.fail_at(cut, Fault::PowerCut);
+        let acked = run(&disk);
+        disk.reboot(Loss::All);
+        let mut after = start(&config, &disk).expect("a start");
+        let client = after.connect();
+        let reply = after.call(client, &words("INCRBY n 0"));
+        let found: usize = String::from_utf8_lossy(&reply[1..]).trim().parse().expect("a number");
+        assert!(found >= acked, "cut at {cut}: {acked} acked, {found} found");
+    }
+}

@@ -63,6 +63,25 @@ fn saves_and_rewrites_hold_nobody_up() {
 }
 
 #[test]
+fn others_read_while_a_reply_waits_for_the_disk() {
+    let options =
+        ["--enable-debug-command", "yes", "--appendonly", "yes", "--appendfsync", "always"];
+    let server = Process::rhubarb(&options).expect("a server");
+    let mut writer = server.connect().expect("a connection");
+    // As long as nobody else is there, it is waited for; that must end with the first who is.
+    for n in 0..20 {
+        assert_eq!(call(&mut writer, &format!("SET a {n}")), "OK");
+    }
+    let mut reader = server.connect().expect("a connection");
+    assert_eq!(call(&mut reader, "GET a"), "19");
+    // Longer than any test waits for a reply.
+    assert_eq!(call(&mut reader, "DEBUG AOF-FLUSH-SLEEP 600000000"), "OK");
+    writer.send(b"SET a 20\r\n").expect("sent");
+    while call(&mut reader, "GET a") != "20" {}
+    assert_eq!(call(&mut reader, "PING"), "PONG");
+}
+
+#[test]
 fn a_panic_of_the_executor_is_told_and_ends_the_process() {
     for (exits, code) in [("no", None), ("yes", Some(1))] {
         let options =

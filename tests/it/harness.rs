@@ -19,7 +19,7 @@ pub const START_MS: i64 = 1_700_000_000_000;
 /// A server and its clock.
 pub struct Harness {
     pub server: Server,
-    clock: Arc<ManualClock>,
+    pub clock: Arc<ManualClock>,
     /// Where it keeps its data, in the directory `/data`.
     pub disk: SimDisk,
 }

@@ -183,6 +183,8 @@ pub struct Log {
     delayed_syncs: u64,
     /// How long to sleep before each write, for tests.
     write_delay: Duration,
+    /// Whether a sync that replies wait for is done by who flushes.
+    syncs_here: bool,
     writer: Worker,
     syncer: Worker,
     files: Worker,
@@ -227,6 +229,7 @@ impl Log {
             postponed_ms: None,
             delayed_syncs: 0,
             write_delay: Duration::ZERO,
+            syncs_here: false,
             writer: worker("aof-write"),
             syncer: worker("aof-sync"),
             files: worker("aof-files"),
@@ -241,6 +244,21 @@ impl Log {
     pub fn configure(&mut self, policy: Fsync, holds_syncs: bool, keeps_history: bool) {
         (self.policy, self.holds_syncs) = (policy, holds_syncs);
         self.keeps_history = keeps_history;
+    }
+
+    /// Whether a sync that replies wait for is done here and now by who flushes, and not by a worker.
+    pub fn sync_here(&mut self, here: bool) {
+        self.syncs_here = here;
+    }
+
+    /// Whether replies wait for syncs.
+    pub fn syncs_replies(&self) -> bool {
+        self.file.is_some() && self.policy == Fsync::Always && !self.holds_syncs
+    }
+
+    /// Whether the next step can begin.
+    pub fn is_idle(&self) -> bool {
+        !self.busy && !self.fails()
     }
 
     /// Has each write begin so much later, for tests.
@@ -570,11 +588,11 @@ impl Log {
         if during_sync {
             self.note_postponed(now_ms);
         }
-        if !sync && !during_sync {
+        if !during_sync && (!sync || self.syncs_here) {
             if !self.write_delay.is_zero() {
                 std::thread::sleep(self.write_delay);
             }
-            let appended = append(&*file, len, bytes, false, &*clock);
+            let appended = append(&*file, len, bytes, sync, &*clock);
             self.appended(appended, now_ms);
             return;
         }
