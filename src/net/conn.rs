@@ -23,11 +23,8 @@ use crate::server::client::{ClientFlags, ClientRef};
 use crate::server::command::{CommandId, NotFound};
 
 /// A connection that has sent so many bytes in a row lets others have their turn: a bystander waits
-/// for this of each busy connection at most.
-const TURN_BYTES: usize = 16 * 1024;
-/// So does one whose commands have taken so long, in nanoseconds: those after a snapshot copy what they
-/// change.
-const TURN_NS: u64 = 500_000;
+/// for this and one more read of each busy connection at most.
+const TURN_BYTES: usize = 64 * 1024;
 /// An output buffer that was larger than this is given back when it is empty.
 const OUT_KEEP: usize = 64 * 1024;
 /// Error replies, and requests shown in the log, are cut to this.
@@ -82,8 +79,6 @@ pub(super) struct Conn {
     pub(super) io: RefCell<Io>,
     waker: RefCell<Option<Waker>>,
     finishing: Cell<bool>,
-    /// Its turn has ended before what has arrived was executed.
-    cut: Cell<bool>,
 }
 
 /// How far a connection has come.
@@ -113,7 +108,6 @@ impl Conn {
             io: RefCell::new(Io { stream, input: Input::default() }),
             waker: RefCell::new(None),
             finishing: Cell::new(false),
-            cut: Cell::new(false),
         })
     }
 
@@ -158,8 +152,8 @@ impl Conn {
     /// Sends what is pending, then reads and executes, if the connection has something `left` of
     /// its turn.
     fn turn(&self, cx: &mut Context<'_>, net: &Net, io: &mut Io, left: usize) -> Progress {
-        // A client that was blocked, or whose turn was over, may go on with what has arrived.
-        if !io.input.buf.is_empty() && (self.cut.take() || self.resumes(net)) {
+        // A client that was blocked may go on with what has arrived meanwhile.
+        if !io.input.buf.is_empty() && self.resumes(net) {
             let Io { input, .. } = io;
             let Input { buf, parser } = input;
             let used = self.execute(net, &mut net.server.borrow_mut(), parser, buf);
@@ -172,7 +166,7 @@ impl Conn {
             Ok(Flushed::All | Flushed::Partly) => {}
             Err(()) => return Progress::Closed,
         }
-        if left == 0 || self.cut.get() {
+        if left == 0 {
             // It is woken once the sockets have been looked at again. To wake it at once would let
             // busy connections go on among themselves.
             let _ = pin!(yield_now()).poll(cx);
@@ -237,10 +231,7 @@ impl Conn {
     /// Reads once, and executes what has arrived.
     fn read(&self, cx: &mut Context<'_>, net: &Net, io: &mut Io) -> Progress {
         let mut shared = net.read_buf.borrow_mut();
-        // Of a large argument as much as there is room for; else no more commands than a turn's.
-        let large = io.input.parser.wanted().is_some_and(|wanted| wanted > TURN_BYTES);
-        let most = if large { shared.len() } else { TURN_BYTES };
-        let mut read = ReadBuf::new(&mut shared[..most]);
+        let mut read = ReadBuf::new(&mut shared);
         match io.stream.poll_read(cx, &mut read) {
             Poll::Pending => return Progress::Wait,
             Poll::Ready(Err(_)) => return Progress::Closed,
@@ -293,11 +284,7 @@ impl Conn {
         data: &[u8],
     ) -> usize {
         let batch = &mut net.batch.borrow_mut();
-        let until_ns = server.clock.mono_ns() + TURN_NS;
-        let (used, cut) =
-            execute(server, self.id, parser, batch, data, until_ns, Server::process_found);
-        self.cut.set(cut);
-        used
+        execute(server, self.id, parser, batch, data, Server::process_found)
     }
 
     fn log_over_limit(&self, server: &mut Server, buf: &[u8]) {
@@ -329,17 +316,16 @@ fn make_room(buf: &mut Vec<u8>, arrived: usize, parser: &RequestParser) {
 }
 
 /// Executes the whole commands at the start of `data`, as long as the client may go on; returns
-/// the bytes that they took, and whether the time was over before the end.
+/// the bytes that they took.
 fn execute(
     server: &mut Server,
     id: ClientRef,
     parser: &mut RequestParser,
     batch: &mut Batch,
     data: &[u8],
-    until_ns: u64,
     process: Process,
-) -> (usize, bool) {
-    let (mut used, mut cut) = (0, false);
+) -> usize {
+    let mut used = 0;
     loop {
         match may_execute(server, id) {
             Ok(limits) => {
@@ -352,16 +338,15 @@ fn execute(
                 }
                 used = parsed;
                 match end {
-                    End::More if server.clock.mono_ns() < until_ns => continue,
-                    End::More => cut = true,
+                    End::More => continue,
                     End::Incomplete => {}
                     End::Broken(error) => {
                         refuse_broken(server, id, error, &data[used..]);
-                        return (data.len(), false);
+                        return data.len();
                     }
                 }
             }
-            Err(Halt::Closed) => return (data.len(), false),
+            Err(Halt::Closed) => return data.len(),
             Err(Halt::Waits) => {}
         }
         if let Some(client) = server.clients.get_mut(id) {
@@ -370,7 +355,7 @@ fn execute(
             client.query_buf.0 = (data.len() - used).saturating_sub(parsed);
             client.argv_bytes = parsed;
         }
-        return (used, cut);
+        return used;
     }
 }
 
@@ -442,8 +427,7 @@ impl Input {
     pub(super) fn execute_busy(&mut self, server: &mut Server, id: ClientRef) {
         let Self { buf, parser } = self;
         let mut batch = Batch::default();
-        let process = Server::process_while_busy;
-        let (used, _) = execute(server, id, parser, &mut batch, buf, u64::MAX, process);
+        let used = execute(server, id, parser, &mut batch, buf, Server::process_while_busy);
         buf.drain(..used);
     }
 }
