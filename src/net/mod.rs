@@ -289,7 +289,8 @@ async fn run_timer(net: Rc<Net>) {
 /// Writes what was executed to the append only file. It is woken by the first connection that has
 /// something, and runs after those that are ready at the same time: one write serves them all.
 async fn run_flushes(net: Rc<Net>) {
-    let alarm = Alarm::new();
+    // Only where replies wait for syncs is one needed.
+    let mut alarm = None;
     let mut gathers = None;
     loop {
         match gathers {
@@ -297,7 +298,7 @@ async fn run_flushes(net: Rc<Net>) {
             Some(time) => tokio::select! {
                 biased;
                 () = net.flush.notified() => {}
-                () = alarm.wait(time) => {}
+                () = alarm.get_or_insert_with(Alarm::new).wait(time) => {}
             },
         }
         if net.server.borrow().aof_group_may_grow() {

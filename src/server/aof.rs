@@ -86,7 +86,7 @@ pub struct Aof {
     pub(in crate::server) writer: Worker,
     pub(in crate::server) wake: Waker,
     /// Clients whose replies wait for the file.
-    pub(in crate::server) waiting: Vec<ClientRef>,
+    waiting: Vec<ClientRef>,
     /// When there are enough of them for a sync.
     group: Group,
     /// Clients that are blocked until the file is synced, and what they were last told.
@@ -257,17 +257,14 @@ impl Server {
             self.aof.log.poll(self.now_ms);
             self.take_aof_events();
             let waiting = self.aof.waiting.len();
-            if waiting > 0 && self.aof.log.is_idle() {
-                if let Due::In(time) = self.aof.group.due(waiting, now_ns) {
-                    return Some(time);
-                }
-                // Where all wait, nobody else is kept waiting.
-                let all = waiting == self.clients.len();
-                self.aof.log.sync_here(all && self.aof.group.is_short());
+            if waiting > 0
+                && self.aof.log.is_idle()
+                && let Due::In(time) = self.aof.group.due(waiting, now_ns)
+            {
+                return Some(time);
             }
         }
         self.flush_aof();
-        self.aof.log.sync_here(false);
         None
     }
 
@@ -403,8 +400,18 @@ impl Server {
                 None => {}
             }
         }
-        let now_ns = self.clock.mono_ns();
-        self.aof.group.answered(answered, self.aof.waiting.len(), now_ns);
+        if self.aof.log.syncs_replies() {
+            let now_ns = self.clock.mono_ns();
+            self.aof.group.answered(answered, self.aof.waiting.len(), now_ns);
+        }
+    }
+
+    /// Has a client that goes wait no more.
+    pub(in crate::server) fn forget_aof_waiter(&mut self, id: ClientRef) {
+        let client = self.clients.get(id);
+        if client.is_some_and(|client| client.flags.contains(ClientFlags::AWAITS_FILE)) {
+            self.aof.waiting.retain(|waiting| *waiting != id);
+        }
     }
 
     fn write_failed(&mut self, error: &io::Error, moved: (usize, usize), uncut: Option<io::Error>) {

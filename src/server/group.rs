@@ -13,10 +13,6 @@ use std::time::Duration;
 const PASSING_NS: u64 = 80_000;
 /// When nobody has come for so long and a quarter of a sync's time, nobody is waited for.
 const LULL_NS: u64 = 100_000;
-/// A sync of at most this time is short.
-const SHORT_NS: u64 = 5_000_000;
-/// After so many short ones in a row, the next is expected to be.
-const SHORT_ROW: u32 = 8;
 
 /// When a group goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,20 +36,12 @@ pub(in crate::server) struct Group {
     /// How long a client takes to be back, as its share of what all take; and a sync: both smoothed.
     each_ns: u64,
     sync_ns: u64,
-    /// Short syncs in a row.
-    short: u32,
 }
 
 impl Group {
     /// A sync has taken so long.
     pub fn synced(&mut self, ns: u64) {
         self.sync_ns = smoothed(self.sync_ns, ns);
-        self.short = if ns <= SHORT_NS { self.short.saturating_add(1) } else { 0 };
-    }
-
-    /// Whether the next sync is expected to be short.
-    pub fn is_short(&self) -> bool {
-        self.short >= SHORT_ROW
     }
 
     /// So many clients wait.
@@ -193,17 +181,5 @@ mod tests {
         group.answered(4, 5, 2000 * US);
         assert!(!group.is_enough(8));
         assert_eq!(group.due(9, 2001 * US), Due::Now);
-    }
-
-    #[test]
-    fn one_long_sync_ends_the_row_of_short_ones() {
-        let mut group = Group::default();
-        for _ in 0..2 {
-            (0..SHORT_ROW - 1).for_each(|_| group.synced(SHORT_NS));
-            assert!(!group.is_short());
-            group.synced(SHORT_NS);
-            assert!(group.is_short());
-            group.synced(SHORT_NS + 1);
-        }
     }
 }

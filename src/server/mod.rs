@@ -363,7 +363,7 @@ impl Server {
         self.disable_tracking(id);
         self.paused.retain(|paused| *paused != id);
         self.monitors.retain(|monitor| *monitor != id);
-        self.aof.waiting.retain(|waiting| *waiting != id);
+        self.forget_aof_waiter(id);
         if let Some(client) = self.clients.remove(id) {
             self.discount_client(client.accounted);
         }

@@ -68,7 +68,6 @@ fn others_read_while_a_reply_waits_for_the_disk() {
         ["--enable-debug-command", "yes", "--appendonly", "yes", "--appendfsync", "always"];
     let server = Process::rhubarb(&options).expect("a server");
     let mut writer = server.connect().expect("a connection");
-    // As long as nobody else is there, it is waited for; that must end with the first who is.
     for n in 0..20 {
         assert_eq!(call(&mut writer, &format!("SET a {n}")), "OK");
     }

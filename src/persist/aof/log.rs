@@ -183,8 +183,6 @@ pub struct Log {
     delayed_syncs: u64,
     /// How long to sleep before each write, for tests.
     write_delay: Duration,
-    /// Whether a sync that replies wait for is done by who flushes.
-    syncs_here: bool,
     writer: Worker,
     syncer: Worker,
     files: Worker,
@@ -229,7 +227,6 @@ impl Log {
             postponed_ms: None,
             delayed_syncs: 0,
             write_delay: Duration::ZERO,
-            syncs_here: false,
             writer: worker("aof-write"),
             syncer: worker("aof-sync"),
             files: worker("aof-files"),
@@ -244,11 +241,6 @@ impl Log {
     pub fn configure(&mut self, policy: Fsync, holds_syncs: bool, keeps_history: bool) {
         (self.policy, self.holds_syncs) = (policy, holds_syncs);
         self.keeps_history = keeps_history;
-    }
-
-    /// Whether a sync that replies wait for is done here and now by who flushes, and not by a worker.
-    pub fn sync_here(&mut self, here: bool) {
-        self.syncs_here = here;
     }
 
     /// Whether replies wait for syncs.
@@ -583,16 +575,16 @@ impl Log {
 
     fn append(&mut self, bytes: Vec<u8>, now_ms: i64) {
         let Some(file) = self.file.clone() else { return };
-        let sync = self.policy == Fsync::Always && !self.holds_syncs;
+        let sync = self.syncs_replies();
         let (len, clock, during_sync) = (self.len, Arc::clone(&self.clock), self.syncing);
         if during_sync {
             self.note_postponed(now_ms);
         }
-        if !during_sync && (!sync || self.syncs_here) {
+        if !sync && !during_sync {
             if !self.write_delay.is_zero() {
                 std::thread::sleep(self.write_delay);
             }
-            let appended = append(&*file, len, bytes, sync, &*clock);
+            let appended = append(&*file, len, bytes, false, &*clock);
             self.appended(appended, now_ms);
             return;
         }
