@@ -5,7 +5,7 @@ use crate::commands::{META_KEY, READ_KEY, reply_element, reply_len};
 use crate::config::NotifyFlags;
 use crate::resp::{Args, Error, Reply};
 use crate::server::blocked::TimeoutReply;
-use crate::server::command::Command;
+use crate::server::command::{Command, Inside};
 use crate::server::ctx::Ctx;
 use crate::spec::{Category, Find, Flags, Group, KeyFlags, KeySpec, Search};
 use crate::util::num;
@@ -33,6 +33,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: GROW_FAST,
         keys: INSERT,
+        inside: Some(Inside::End(End::Left)),
         complexity: "O(N), N elements added",
         summary: "Adds elements at the left end of a list.",
         syntax: "key element...",
@@ -45,6 +46,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: GROW_FAST,
         keys: INSERT,
+        inside: Some(Inside::End(End::Right)),
         complexity: "O(N), N elements added",
         summary: "Adds elements at the right end of a list.",
         syntax: "key element...",
@@ -57,6 +59,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: GROW_FAST,
         keys: INSERT,
+        inside: Some(Inside::End(End::Left)),
         since: "2.2.0",
         complexity: "O(N), N elements added",
         summary: "Adds elements at the left end of a list that exists.",
@@ -70,6 +73,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: GROW_FAST,
         keys: INSERT,
+        inside: Some(Inside::End(End::Right)),
         since: "2.2.0",
         complexity: "O(N), N elements added",
         summary: "Adds elements at the right end of a list that exists.",
@@ -83,6 +87,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -2,
         flags: WRITE.union(Flags::FAST),
         keys: POP_KEY,
+        inside: Some(Inside::End(End::Left)),
         complexity: "O(N), N elements removed",
         summary: "Removes and returns elements from the left end of a list.",
         syntax: "key [count]@6.2.0",
@@ -95,6 +100,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -2,
         flags: WRITE.union(Flags::FAST),
         keys: POP_KEY,
+        inside: Some(Inside::End(End::Right)),
         complexity: "O(N), N elements removed",
         summary: "Removes and returns elements from the right end of a list.",
         syntax: "key [count]@6.2.0",
@@ -207,6 +213,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: GROW,
         keys: MOVE_KEYS,
+        inside: Some(Inside::End(End::Right)),
         since: "1.2.0",
         summary: "Moves the last element of a list to the start of another.",
         syntax: "source destination",

@@ -34,6 +34,8 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Where its keys stand, if `keys` can't say.
     pub get_keys: Option<GetKeys>,
+    /// What it needs of its first key's value, if that isn't what its group's commands mostly do.
+    pub inside: Option<Inside>,
     /// Which of its arguments are channels.
     pub channels: Channels,
     /// Group in the documentation.
@@ -67,6 +69,7 @@ impl Command {
         categories: Category::empty(),
         keys: &[],
         get_keys: None,
+        inside: None,
         channels: Channels::None,
         group: Group::Generic,
         since: "1.0.0",
@@ -176,15 +179,9 @@ impl Table {
             (Search::Index(begin), Find::Numkeys { first, .. }) => Some(begin + first),
             _ => None,
         });
-        let inside = match command.name {
-            // The score or the increment stands before it.
-            "zadd" | "zincrby" => Some(Inside::Member(3)),
-            "lpush" | "lpushx" | "lpop" => Some(Inside::End(End::Left)),
-            "rpush" | "rpushx" | "rpop" | "rpoplpush" => Some(Inside::End(End::Right)),
-            // Commands that count their keys have one in its place.
-            _ if command.group.looks_inside() && first_key < Some(2) => Some(Inside::Member(2)),
-            _ => None,
-        };
+        // Commands that count their keys have one in the member's place.
+        let looks_inside = command.group.looks_inside() && first_key < Some(2);
+        let inside = command.inside.or(looks_inside.then_some(Inside::Member(2)));
         let (arguments, subcommands) = (OnceLock::new(), Vec::new());
         self.rows.push(Registered {
             command,

@@ -12,7 +12,7 @@ pub(super) use add::{AddOptions, add_scored};
 
 use crate::commands::{DELETE_KEY, META_KEY, POP_KEY, READ_KEY, UPDATE_KEY, reply_len};
 use crate::resp::Reply;
-use crate::server::command::Command;
+use crate::server::command::{Command, Inside};
 use crate::spec::{Category, Flags, Group, KeyFlags, KeySpec};
 use crate::value::zset::ZSet;
 
@@ -33,6 +33,8 @@ const BLOCK_KEYS: &[KeySpec] = &[KeySpec::range(1, -2, 1, POP)];
 const READ_NUMKEYS: &[KeySpec] = &[KeySpec::numkeys(1, READS)];
 const STORE_KEYS: &[KeySpec] = &[KeySpec::one(1, STORES), KeySpec::numkeys(2, READS)];
 const RANGE_STORE_KEYS: &[KeySpec] = &[KeySpec::one(1, STORES), KeySpec::one(2, READS)];
+/// The member behind a score or an increment.
+const SCORED: Option<Inside> = Some(Inside::Member(3));
 const RANGE: &str = "O(log N + M), M members returned";
 const REMOVE: &str = "O(log N + M), M members removed";
 
@@ -43,6 +45,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: GROW_FAST,
         keys: RW_UPDATE,
+        inside: SCORED,
         since: "1.2.0",
         complexity: "O(log N) for each member",
         summary: "Adds members to a sorted set, or changes their scores.",
@@ -61,6 +64,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: GROW_FAST,
         keys: UPDATE_KEY,
+        inside: SCORED,
         since: "1.2.0",
         complexity: "O(log N)",
         summary: "Adds to the score of a member.",
