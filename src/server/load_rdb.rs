@@ -87,7 +87,7 @@ fn path_of(config: &Config) -> PathBuf {
 }
 
 /// An error that no place in the file stands for.
-fn stopped(problem: Problem) -> Error {
+fn placeless(problem: Problem) -> Error {
     Error { problem, offset: 0, context: None }
 }
 
@@ -184,7 +184,7 @@ impl Server {
         let result = match outcome {
             Err(TryRecvError::Empty) => return Ok(None),
             Ok(result) => result,
-            Err(TryRecvError::Disconnected) => Err(stopped(Problem::Stopped)),
+            Err(TryRecvError::Disconnected) => Err(placeless(Problem::Stopped)),
         };
         let end = self.take_loaded(result, Into::Empty)?;
         if !load.preamble {
@@ -257,7 +257,7 @@ impl Server {
                     use crate::ds::dict::Keyed;
                     let key = entry.key().into();
                     let problem = Problem::Duplicate { db: number, key };
-                    self.log_load_error(&stopped(problem));
+                    self.log_load_error(&placeless(problem));
                     return Err(LoadFailed);
                 }
             }
@@ -269,11 +269,11 @@ impl Server {
     fn tell_aux(&mut self, progress: &Progress) {
         let log = &self.log;
         for (name, value) in progress.aux.lock().drain(..) {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let number = || text(&value).parse::<i64>().unwrap_or(0);
+            let value = String::from_utf8_lossy(&value);
+            let number = || value.parse::<i64>().unwrap_or(0);
             match name.as_slice() {
                 b"redis-ver" => {
-                    log.notice(format_args!("Loading RDB produced by version {}", text(&value)));
+                    log.notice(format_args!("Loading RDB produced by version {value}"));
                 }
                 b"ctime" => {
                     let age = (self.now_ms / 1000 - number()).max(0);
@@ -288,7 +288,7 @@ impl Server {
                 }
                 b"aof-base" if number() != 0 => log.notice("RDB is base AOF"),
                 [b'%', ..] => {
-                    log.notice(format_args!("RDB '{}': {}", text(&name), text(&value)));
+                    log.notice(format_args!("RDB '{}': {value}", String::from_utf8_lossy(&name)));
                 }
                 _ => {}
             }
@@ -297,7 +297,6 @@ impl Server {
 
     fn log_loaded(&self, loaded: &Loaded) {
         let log = &self.log;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         for module in &loaded.modules {
             log.warning(format_args!(
                 "The RDB file contains AUX module data I can't load: no matching module \
@@ -308,7 +307,8 @@ impl Server {
             log.notice("RDB file was saved with checksum disabled: no check performed.");
         }
         for key in &loaded.empty_keys {
-            log.notice(format_args!("rdbLoadObject skipping empty key: {}", text(key)));
+            let key = String::from_utf8_lossy(key);
+            log.notice(format_args!("rdbLoadObject skipping empty key: {key}"));
         }
         let Loaded { keys, expired, empty, .. } = loaded;
         match empty {

@@ -96,8 +96,6 @@ pub fn load(
             batches,
             batch: Vec::with_capacity(BATCH),
             db: 0,
-            kind: None,
-            key: None,
             context: Context { doing: "start", ..Context::default() },
             loaded: Loaded::default(),
         };
@@ -174,9 +172,6 @@ struct Parser<'a> {
     batches: SyncSender<Batch>,
     batch: Vec<Entry>,
     db: usize,
-    /// The type of the value that is being read, and its key.
-    kind: Option<u8>,
-    key: Option<Vec<u8>>,
     context: Context,
     loaded: Loaded,
 }
@@ -191,7 +186,7 @@ struct Next {
 impl Parser<'_> {
     /// What it was reading when it ended; the batches end with it.
     fn into_context(self) -> Box<Context> {
-        Box::new(Context { key: self.key, kind: self.kind, ..self.context })
+        Box::new(self.context)
     }
 
     fn run(&mut self) -> Result<()> {
@@ -314,7 +309,7 @@ impl Parser<'_> {
         if self.progress.is_stopped() {
             return Err(Problem::Stopped);
         }
-        self.kind = Some(kind);
+        self.context.kind = Some(kind);
         self.context.doing = "read-key";
         key.clear();
         key.extend_from_slice(self.decoder.text()?.bytes(&mut Default::default()));
@@ -331,7 +326,7 @@ impl Parser<'_> {
                 }
             }
             Err(problem) => {
-                self.key = Some(std::mem::take(key));
+                self.context.key = Some(std::mem::take(key));
                 return Err(problem);
             }
             Ok(_) if expired => self.loaded.expired += 1,
@@ -345,7 +340,7 @@ impl Parser<'_> {
                 }
             }
         }
-        self.kind = None;
+        self.context.kind = None;
         self.context.expires += u64::from(next.deadline.is_some());
         self.context.expired += u64::from(expired);
         self.progress.delay();

@@ -195,27 +195,30 @@ fn encode(
     for db in data.into_iter().filter(|db| !db.entries.is_empty()) {
         encoder.select(db.number, db.entries.len(), db.volatile);
         for part in db.entries.into_parts() {
-            let mut entries = part.iter();
-            loop {
-                let ahead: SmallVec<[&Entry; LOOK_AHEAD]> =
-                    entries.by_ref().take(LOOK_AHEAD).collect();
-                if ahead.is_empty() {
-                    break;
+            for entry in loaded_ahead(part.iter()) {
+                if encoder.is_stopped() || progress.is_stopped() {
+                    return;
                 }
-                // These loads don't wait for each other, as those of the encoding below would.
-                std::hint::black_box(ahead.iter().fold(0, |sum, entry| sum ^ entry.clock()));
-                for entry in ahead {
-                    if encoder.is_stopped() || progress.is_stopped() {
-                        return;
-                    }
-                    encoder.entry(entry, access(entry));
-                    progress.keys.fetch_add(1, Ordering::Relaxed);
-                    progress.delay();
-                }
+                encoder.entry(entry, access(entry));
+                progress.keys.fetch_add(1, Ordering::Relaxed);
+                progress.delay();
             }
         }
     }
     encoder.eof();
+}
+
+/// The same entries, read a few at a time: these loads don't wait for each other, as those of the
+/// encoding would.
+fn loaded_ahead<'a>(
+    mut entries: impl Iterator<Item = &'a Entry>,
+) -> impl Iterator<Item = &'a Entry> {
+    let some = std::iter::from_fn(move || {
+        let some: SmallVec<[&Entry; LOOK_AHEAD]> = entries.by_ref().take(LOOK_AHEAD).collect();
+        std::hint::black_box(some.iter().fold(0, |sum, entry| sum ^ entry.clock()));
+        (!some.is_empty()).then_some(some)
+    });
+    some.flatten()
 }
 
 /// The way of chunks to the writing thread, and back.
