@@ -205,8 +205,7 @@ pub(super) fn reply(stack: &mut Stack<'_>, script: Proto, out: &mut Reply, outco
     }
 }
 
-/// It owns nothing, as [`Native`](super::stack::Native) demands. Each of its functions leaves the stack as
-/// it was.
+/// It owns nothing, as [`Native`](super::stack::Native) demands.
 struct Writer<'a> {
     script: Proto,
     /// Length of the output past which nothing more is written.
@@ -215,7 +214,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes the value on top of the stack.
+    /// Writes the value on top of the stack, which stays as it was.
     fn value(&mut self, stack: &mut Stack<'_>, depth: usize, out: &mut Reply) {
         if out.len() > self.limit {
             return;
@@ -328,30 +327,41 @@ impl Writer<'_> {
     }
 
     fn map(&mut self, map: TableAt, stack: &mut Stack<'_>, depth: usize, out: &mut Reply) {
-        let (mark, mut len) = (out.begin(), 0);
-        stack.push_nil();
-        let key = stack.len();
-        while stack.next(map) {
-            stack.push_copy(key);
-            self.value(stack, depth + 1, out);
-            stack.truncate(key + 1);
-            self.value(stack, depth + 1, out);
-            stack.truncate(key);
-            len += 1;
-        }
+        let mark = out.begin();
+        let len = self.keys(map, true, stack, depth, out);
         out.end_map(mark, len);
     }
 
     fn set(&mut self, set: TableAt, stack: &mut Stack<'_>, depth: usize, out: &mut Reply) {
-        let (mark, mut len) = (out.begin(), 0);
+        let mark = out.begin();
+        let len = self.keys(set, false, stack, depth, out);
+        out.end_set(mark, len);
+    }
+
+    /// Writes a table's keys, and behind each its value if so wanted; returns how many there are. The
+    /// table is on top of the stack.
+    fn keys(
+        &mut self,
+        table: TableAt,
+        with_values: bool,
+        stack: &mut Stack<'_>,
+        depth: usize,
+        out: &mut Reply,
+    ) -> usize {
+        let mut len = 0;
         stack.push_nil();
         let key = stack.len();
-        while stack.next(set) {
-            stack.truncate(key);
+        while stack.next(table) {
+            stack.push_copy(key);
             self.value(stack, depth + 1, out);
+            stack.truncate(key + 1);
+            if with_values {
+                self.value(stack, depth + 1, out);
+            }
+            stack.truncate(key);
             len += 1;
         }
-        out.end_set(mark, len);
+        len
     }
 }
 
