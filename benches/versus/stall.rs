@@ -98,8 +98,8 @@ struct Phases {
     latency: Vec<Histogram>,
     /// Keys per second.
     fill_rate: f64,
-    /// Most memory during BGSAVE over that before it.
-    peak: f64,
+    /// Most memory during BGSAVE over that before it, if it could be run.
+    peak: Option<f64>,
     /// Why a phase is missing, else empty.
     note: String,
 }
@@ -114,13 +114,13 @@ pub fn run(options: &Options) -> Outcome<Table> {
             results[side as usize].push(measure(side, options, keys)?);
         }
     }
-    let medians = |of: &dyn Fn(&Phases) -> f64| {
+    let medians = |of: &dyn Fn(&Phases) -> Option<f64>| {
         results.each_ref().map(|rounds| {
-            let figures: Vec<f64> = rounds.iter().map(of).collect();
+            let figures: Vec<f64> = rounds.iter().filter_map(of).collect();
             median(&figures).unwrap_or(0.0)
         })
     };
-    let rates = medians(&|phases| phases.fill_rate / 1e3);
+    let rates = medians(&|phases| Some(phases.fill_rate / 1e3));
     let peaks = medians(&|phases| phases.peak);
     Ok(Table {
         title: "stall",
@@ -180,7 +180,7 @@ fn measure(side: Side, options: &Options, keys: usize) -> Outcome<Phases> {
     let fill_rate = keys as f64 / begin.elapsed().as_secs_f64();
     let latency = vec![idle, pinger.stop()?];
 
-    let mut phases = Phases { latency, fill_rate, peak: 0.0, note: String::new() };
+    let mut phases = Phases { latency, fill_rate, peak: None, note: String::new() };
     if let Err(error) = save(&server, keys, &mut source, &mut phases) {
         phases.note = format!("{}: {error}; ", side.name());
     }
@@ -193,24 +193,29 @@ fn save(server: &Server, keys: usize, source: &mut Source, phases: &mut Phases) 
     phases.latency.push(during(&BGSAVE, server, keys, source)?);
     // What a forked child has copied is memory that is taken besides.
     let copied = server.connect()?.info("persistence", "rdb_last_cow_size")?;
-    phases.peak = (server.peak_resident()? + copied) as f64 / before as f64;
-    wait(&APPEND_ONLY, server)?;
+    phases.peak = Some((server.peak_resident()? + copied) as f64 / before as f64);
+    APPEND_ONLY.run(server, || {
+        std::thread::sleep(Duration::from_millis(10));
+        Ok(())
+    })?;
     phases.latency.push(during(&REWRITE, server, keys, source)?);
     Ok(())
 }
 
-/// Waits for the end of some work in the background while nothing else is asked for.
-fn wait(saving: &Saving, server: &Server) -> Outcome<()> {
-    let mut connection = server.connect()?;
-    let begin = Instant::now();
-    connection.ask(saving.command)?;
-    while connection.info("persistence", saving.running)? != 0 {
-        if begin.elapsed() > LONGEST_SAVE {
-            return Err(format!("{} takes too long", saving.command.join(" ")).into());
+impl Saving {
+    /// Has the work done; does `meanwhile` again and again until it has ended.
+    fn run(&self, server: &Server, mut meanwhile: impl FnMut() -> Outcome<()>) -> Outcome<()> {
+        let mut connection = server.connect()?;
+        let begin = Instant::now();
+        connection.ask(self.command)?;
+        while connection.info("persistence", self.running)? != 0 {
+            if begin.elapsed() > LONGEST_SAVE {
+                return Err(format!("{} takes too long", self.command.join(" ")).into());
+            }
+            meanwhile()?;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        Ok(())
     }
-    Ok(())
 }
 
 /// Pings while some work is done in the background and random keys are overwritten.
@@ -220,22 +225,14 @@ fn during(
     keys: usize,
     source: &mut Source,
 ) -> Outcome<Histogram> {
-    let mut connection = server.connect()?;
     let pinger = Pinger::start(server.port)?;
-    let begin = Instant::now();
     // The pinger must be stopped whatever happens.
-    let saved = connection.ask(saving.command).and_then(|_| {
-        while connection.info("persistence", saving.running)? != 0 {
-            if begin.elapsed() > LONGEST_SAVE {
-                return Err(format!("{} takes too long", saving.command.join(" ")).into());
-            }
-            let mut filler = Filler::open(server.port)?;
-            for _ in 0..OVERWRITES {
-                filler.push(&[b"SET", &key(source.below(keys)), &source.value()])?;
-            }
-            filler.finish()?;
+    let saved = saving.run(server, || {
+        let mut filler = Filler::open(server.port)?;
+        for _ in 0..OVERWRITES {
+            filler.push(&[b"SET", &key(source.below(keys)), &source.value()])?;
         }
-        Ok(())
+        filler.finish()
     });
     let latency = pinger.stop();
     saved?;
