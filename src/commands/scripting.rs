@@ -27,11 +27,10 @@ pub(super) const SCRIPT_KEYS_RO: &[KeySpec] = &[KeySpec {
     flags: KeyFlags::RO.union(KeyFlags::ACCESS),
     notes: "",
 }];
+const NOT_KNOWN: &str = "What becomes of the keys is not known: the worst is assumed";
 /// The same with the notes that EVAL and FCALL have.
-pub(super) const RUN_KEYS: &[KeySpec] =
-    &[SCRIPT_KEYS[0].noted("What becomes of the keys is not known: the worst is assumed")];
-pub(super) const RUN_KEYS_RO: &[KeySpec] =
-    &[SCRIPT_KEYS_RO[0].noted("What becomes of the keys is not known: the worst is assumed")];
+pub(super) const RUN_KEYS: &[KeySpec] = &[SCRIPT_KEYS[0].noted(NOT_KNOWN)];
+pub(super) const RUN_KEYS_RO: &[KeySpec] = &[SCRIPT_KEYS_RO[0].noted(NOT_KNOWN)];
 pub(super) const SCRIPTING: Command = Command {
     group: Group::Scripting,
     categories: Category::SCRIPTING,

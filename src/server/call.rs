@@ -240,16 +240,14 @@ impl Server {
     /// follows would be executed as commands.
     fn abort_http(&mut self, id: ClientRef) {
         const WARN_EVERY_MS: i64 = 60_000;
-        let warned_ms = self.http_warned_ms.replace(self.now_ms);
-        let addr = self.clients.get(id).map_or("", |client| &client.addr);
-        if warned_ms.is_none_or(|warned_ms| self.now_ms - warned_ms > WARN_EVERY_MS) {
+        if self.http_warned_ms.is_none_or(|at| self.now_ms - at > WARN_EVERY_MS) {
+            self.http_warned_ms = Some(self.now_ms);
+            let addr = self.clients.get(id).map_or("", |client| &client.addr);
             self.log.warning(format!(
                 "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: \
                  commands to Redis. This is likely due to an attacker attempting to use Cross \
                  Protocol Scripting to compromise your Redis instance. Connection from {addr} aborted."
             ));
-        } else {
-            self.http_warned_ms = warned_ms;
         }
         self.close_client(id);
     }

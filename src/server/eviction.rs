@@ -59,14 +59,20 @@ impl Eviction {
     #[inline]
     pub fn touch(&self, entry: &Entry, clock: AccessClock) {
         if !self.lfu {
-            // A store only where the second has changed: shared cache lines stay clean.
-            if entry.clock() != clock.now_s {
+            if self.would_change(entry, clock) {
                 entry.set_clock(clock.now_s);
             }
             return;
         }
         let counter = self.increment(self.frequency(entry, clock));
         entry.set_clock(clock.now_min << 8 | counter);
+    }
+
+    /// Whether an access would be noted: idle times change by the second, so that shared cache lines
+    /// mostly stay clean.
+    #[inline]
+    fn would_change(&self, entry: &Entry, clock: AccessClock) -> bool {
+        self.lfu || entry.clock() != clock.now_s
     }
 
     /// Notes an access by a client, unless it leaves access clocks alone (`CLIENT NO-TOUCH`).
@@ -78,9 +84,8 @@ impl Eviction {
         entry: &Entry,
         clock: AccessClock,
     ) {
-        let stale = self.lfu || entry.clock() != clock.now_s;
         let no_touch = |client: &Client| client.flags.contains(ClientFlags::NO_TOUCH);
-        if stale && !clients.get(client).is_some_and(no_touch) {
+        if self.would_change(entry, clock) && !clients.get(client).is_some_and(no_touch) {
             self.touch(entry, clock);
         }
     }

@@ -12,7 +12,7 @@ use crate::script::{
 };
 use crate::server::Server;
 use crate::server::client::ClientRef;
-use crate::server::command::{Command, CommandId, NotFound};
+use crate::server::command::{Command, CommandId};
 use crate::server::ctx::Caller;
 use crate::server::propagate::Targets;
 use crate::spec::Flags;
@@ -349,12 +349,8 @@ impl ScriptHost<'_> {
 
 impl Host for ScriptHost<'_> {
     fn call(&mut self, args: Args<'_>, out: &mut Reply) {
-        let found = self.server.commands.find(&args);
-        let id = match found {
-            Ok(id) => id,
-            Err(NotFound::Command | NotFound::Subcommand(_)) => {
-                return self.refuse(&Error::ScriptUnknownCommand, out);
-            }
+        let Ok(id) = self.server.commands.find(&args) else {
+            return self.refuse(&Error::ScriptUnknownCommand, out);
         };
         let command = self.server.commands.get(id).command;
         let checked = match command.fits(args.len()) {
